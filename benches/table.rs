@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 
 type Measure = fn(&Room) -> Result<Section, String>;
 
-const SECTIONS: [(&str, Measure); 34] = [
+const SECTIONS: [(&str, Measure); 35] = [
     ("reads: 3 million allowed pread of 4 KiB, seconds", reads),
     ("calls: 3 million allowed getppid, the shortest call there is, seconds", calls),
     ("spawn: fork, exec and wait of a static true, microseconds each", spawn),
@@ -69,6 +69,7 @@ const SECTIONS: [(&str, Measure); 34] = [
     ("redis: GET and SET with a log, 16 connections, requests a second", redis::throughput),
     ("learning nginx: 612 bytes, keep-alive, requests a second", nginx::learned),
     ("learning redis: GET and SET with a log, 16 connections, requests a second", redis::learned),
+    ("learning postgres: pgbench's own transaction, 4 clients, transactions a second", pgbench::learned),
     ("pgbench: its own transaction, 4 clients, transactions a second", pgbench::throughput),
     ("launch: a static true; 60 calls, 30 paths, 5 programs; milliseconds", launch),
     ("docker: `docker run` of a static true, milliseconds, and the difference", docker::launch),
