@@ -106,8 +106,12 @@ static void *serve(void *argument)
 {
 	int to = (int)(long)argument;
 	char request[2048], path[1024] = "";
-	ssize_t got = recv(to, request, sizeof request - 1, 0);
-	request[got > 0 ? got : 0] = 0;
+	size_t length = 0;
+	ssize_t got;
+	request[0] = 0;
+	while (!strstr(request, "\r\n\r\n") && length < sizeof request - 1 &&
+	       (got = recv(to, request + length, sizeof request - 1 - length, 0)) > 0)
+		request[length += got] = 0;
 	if (sscanf(request, "GET %1023s", path) != 1)
 		answer(to, 400, "what?\n", 6);
 	else if (!strcmp(path, "/count"))
