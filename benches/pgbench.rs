@@ -1,4 +1,4 @@
-//! PostgreSQL under `baseline`, with pgbench.
+//! PostgreSQL under `baseline` and while it is learned, with pgbench.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::Section;
 use crate::contender::{Contender, Room};
-use crate::server::{self, Server};
+use crate::server::{self, Race, Server};
 
 /// PostgreSQL does not run as root; with a number, whatever user that is on this machine.
 const UNPRIVILEGED: u32 = 65_534;
@@ -15,16 +15,21 @@ const UNPRIVILEGED: u32 = 65_534;
 /// Transactions a second, as TPC-B has them; the disk is not waited for, as it would
 /// hide everything else.
 pub fn throughput(room: &Room) -> Result<Section, String> {
+    measure(room, &server::ENFORCED)
+}
+
+/// The same while it is learned.
+pub fn learned(room: &Room) -> Result<Section, String> {
+    measure(room, &server::LEARNED)
+}
+
+fn measure(room: &Room, race: &Race) -> Result<Section, String> {
     let Some(programs) = installed() else {
-        return Ok(server::absent(
-            room,
-            &server::ENFORCED,
-            "PostgreSQL's server not installed below /usr/lib/postgresql",
-        ));
+        return Ok(server::absent(room, race, "PostgreSQL's server not installed below /usr/lib/postgresql"));
     };
     server::against_native(
         room,
-        &server::ENFORCED,
+        race,
         |contender| start(room, contender, &programs),
         |port| transactions_a_second(&programs, port),
     )

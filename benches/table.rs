@@ -72,6 +72,7 @@ const SECTIONS: [(&str, Measure); 35] = [
     ("redis: GET and SET with a log, 16 connections, requests a second", redis::throughput),
     ("learning nginx: 612 bytes, keep-alive, requests a second", nginx::learned),
     ("learning redis: GET and SET with a log, 16 connections, requests a second", redis::learned),
+    ("learning postgres: pgbench's own transaction, 4 clients, transactions a second", pgbench::learned),
     ("pgbench: its own transaction, 4 clients, transactions a second", pgbench::throughput),
     ("launch: a static true; 60 calls, 30 paths, 5 programs, or baseline; milliseconds", launch),
     ("docker: `docker run` of a static true, milliseconds, and the difference", docker::launch),

@@ -15,7 +15,7 @@ for hook in "$ROOT"/hooks/*.sh; do "\$hook"; done
 for template in "$ROOT"/templates/*; do
   sed "s,@ROOT@,$ROOT," "\$template" >"$ROOT/etc/\$(basename "\$template")"
 done
-exec busybox httpd -f -p 127.0.0.1:$PORT -c "$ROOT/etc/httpd.conf" -h "$ROOT/www"
+exec /usr/local/bin/busybox httpd -f -p 127.0.0.1:$PORT -c "$ROOT/etc/httpd.conf" -h "$ROOT/www"
 END
   chmod 755 "$ROOT"/entrypoint.sh "$ROOT"/hooks/* "$ROOT"/www/cgi-bin/*
 }

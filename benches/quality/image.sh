@@ -1,27 +1,22 @@
 #!/bin/bash
-# An image with Debian's programs that the workloads need, out of the packages of this
-# machine: in a container no other files are there than these.
+# An image with the programs that the workloads need: the root of Debian's packages that .ci/servers
+# makes, and beside them a load generator, and two servers made here: one of musl's, one of a JVM's.
 # Prints nothing; the name of the image is $1.
 set -euo pipefail
-
-wanted=(base-files bash busybox-static coreutils curl dash debianutils findutils gosu grep gunicorn libc-bin mawk
-  nginx nodejs postgresql procps python3 redis-server redis-tools sed util-linux wrk)
-installed=$(dpkg-query --show --showformat '${Package} ${db:Status-Status}\n' | awk '$2 == "installed" { print $1 }' | sort -u)
-for package in "${wanted[@]}"; do
-  grep -qxF "$package" <<<"$installed" || { echo "$package is not installed" >&2 && exit 1; }
+here=$(cd "$(dirname "$0")" && pwd)
+root=${CARGO_TARGET_DIR:-$here/../../target}/servers/root.tar
+for wanted in "$root" /usr/bin/wrk /bin/busybox /usr/bin/javac /usr/bin/x86_64-linux-musl-gcc; do
+  [ -e "$wanted" ] || { echo "$wanted is missing: REMIT_IMAGES=1 scripts/test --set-up" >&2 && exit 1; }
 done
-closure=$(apt-cache depends --recurse --installed --no-recommends --no-suggests --no-conflicts --no-breaks \
-  --no-replaces --no-enhances "${wanted[@]}" | sed -n 's/^\([a-z0-9][^:]*\).*/\1/p' | sort -u)
 
-list=$(mktemp)
-trap 'rm -f "$list"' EXIT
-for package in $(comm -12 <(echo "$closure") <(echo "$installed")); do dpkg-query --listfiles "$package"; done |
-  grep -v '^/usr/share/\(doc\|man\|locale\|info\|lintian\)/' | sort -u |
-  # /bin is a link to /usr/bin, and so on.
-  sed 's,^/\(bin\|sbin\|lib\|lib64\)/,/usr/\1/,' | grep -vxF -e /. -e /bin -e /sbin -e /lib -e /lib64 | sort -u |
-  while read -r file; do [ ! -e "$file" ] || echo "$file"; done >"$list"
-for more in /bin /sbin /lib /lib64 /etc/passwd /etc/group /etc/nsswitch.conf /etc/hosts /etc/ld.so.cache /etc/services; do
-  echo "$more" >>"$list"
-done
-sort -u -o "$list" "$list"
-tar --create --no-recursion --absolute-names --hard-dereference --files-from "$list" | docker import - "$1" >/dev/null
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"; docker rmi "$1-servers" >/dev/null 2>&1 || true' EXIT
+mkdir -p "$folder"/files/usr/local/{bin,lib,share}
+cp /usr/bin/wrk /bin/busybox "$folder/files/usr/local/bin"
+ldd /usr/bin/wrk | sed -n 's/.*=> \(.*luajit[^ ]*\).*/\1/p' | xargs -I{} cp -L {} "$folder/files/usr/local/lib"
+javac -d "$folder/files/usr/local/share" "$here/Service.java"
+x86_64-linux-musl-gcc -static -O1 -pthread -o "$folder/files/usr/local/bin/serve" "$here/serve.c"
+# Without the packages' database: it is of all these servers, and each run would read it at its end.
+printf 'FROM %s\nCOPY files /\nRUN ldconfig && rm -rf /var/lib/dpkg\n' "$1-servers" >"$folder/Dockerfile"
+docker import "$root" "$1-servers" >/dev/null
+docker build --quiet --tag "$1" "$folder" >/dev/null

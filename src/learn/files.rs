@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::fact::{Did, Fact, Mount, Seen};
 use super::observations::files;
+use super::runs::Runs;
 use super::volatile::template;
 use crate::plan::{DEVICES, NAMES, RUNTIME};
 use crate::profile::Rights;
@@ -18,6 +19,10 @@ pub const NEVER: [&str; 16] = [
 /// The most files of the image in one directory that get rules of their own; with more, the directory
 /// is granted.
 pub const MANY: usize = 10;
+
+/// As many where so many runs show that they read the same files of a directory, each all of them.
+const MANY_THE_SAME: usize = 64;
+const RUNS_THE_SAME: usize = 5;
 
 /// A rule with its reason.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +60,8 @@ struct Use<'o> {
 }
 
 const IMAGE: &str = "image file, read only";
-const COLLAPSED: &str = "more than ten files of this directory of the image were read";
+const COLLAPSED: &str =
+    "more than ten files of this directory of the image were read, and not the same in all runs";
 const LISTED: &str = "directory that was listed";
 const CHANGED: &str = "names were made or taken away in it";
 const NAMED: &str = "made or taken away where no directory is granted";
@@ -82,8 +88,10 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, programs: &BTreeSet<&str>) -> 
     let changed: BTreeSet<&str> =
         uses.iter().filter(|(_, one)| one.changes_names()).map(|(path, _)| *path).collect();
     let executed = programs.iter().map(Path::new).collect();
-    let mut sorter =
-        Sorter { programs, executed, made, changed, read: BTreeMap::new(), into: Files::default() };
+    let mut runs = Runs::default();
+    facts.values().for_each(|seen| runs.join(&seen.runs()));
+    let (read, into, runs) = (BTreeMap::new(), Files::default(), runs.len());
+    let mut sorter = Sorter { programs, executed, made, changed, read, runs, into };
     for (path, one) in &uses {
         sorter.sort(path, one);
     }
@@ -132,6 +140,8 @@ struct Sorter<'o> {
     changed: BTreeSet<&'o str>,
     /// Files of the image that were only read.
     read: BTreeMap<String, Seen>,
+    /// How many runs there are.
+    runs: usize,
     into: Files,
 }
 
@@ -285,6 +295,12 @@ impl<'o> Sorter<'o> {
         }
     }
 
+    /// Whether many runs show that these are all: each read each of them.
+    fn suffice(&self, files: &BTreeSet<String>) -> bool {
+        let by_all = |file: &String| self.read.get(file).is_some_and(|seen| seen.runs().len() == self.runs);
+        self.runs >= RUNS_THE_SAME && files.len() <= MANY_THE_SAME && files.iter().all(by_all)
+    }
+
     /// Files of the image that were read: each, or their directory where there are many.
     fn collapse(&mut self) {
         let mut children: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -297,7 +313,10 @@ impl<'o> Sorter<'o> {
             let many: Vec<String> = children
                 .iter()
                 .filter(|(directory, files)| {
-                    depth(directory) == deepest && files.len() > MANY && !NEVER.contains(&directory.as_str())
+                    depth(directory) == deepest
+                        && files.len() > MANY
+                        && !NEVER.contains(&directory.as_str())
+                        && !self.suffice(files)
                 })
                 .map(|(directory, _)| directory.clone())
                 .collect();

@@ -16,6 +16,7 @@ use crate::image::why;
 use crate::journal::line::{End, Line, LineError, Observed, RunSummary, Start};
 use crate::journal::observation::{Observation, Of, Phase, Value, What, Word};
 use crate::journal::run::Run;
+use crate::syscalls::groups;
 
 /// The longest line, in bytes.
 const LINE: usize = 1 << 20;
@@ -35,7 +36,13 @@ pub fn read(
     if !reader.next(&mut input)? {
         return Err(Unusable(format!("{name}: is empty: the run never began")));
     }
-    let run = into.begin(reader.start()?).map_err(|error| Unusable(format!("{name}: {}", error.0)))?;
+    let (run, unseen) = reader.start()?;
+    let run = into.begin(run).map_err(|error| Unusable(format!("{name}: {}", error.0)))?;
+    for phase in [Phase::Startup, Phase::Serving] {
+        for call in &unseen {
+            into.add(Fact::Call { call: (*call).to_owned(), when: None }, run, phase, None);
+        }
+    }
     let mut notes = Vec::new();
     let (mut observed, mut unknown) = (0u64, 0u64);
     let mut end: Option<End> = None;
@@ -137,12 +144,22 @@ impl RunReader<'_> {
         Unusable(format!("{}:{}: {what}", self.name, self.number))
     }
 
-    fn start(&self) -> Result<Run, Unusable> {
+    /// The run, and the calls beyond `@base` that it may have made unwatched.
+    fn start(&self) -> Result<(Run, Vec<&'static str>), Unusable> {
         let start = Start::read(&self.line).map_err(|error| self.wrong(&error.to_string()))?;
         let arch = start.fingerprint.arch.parse::<crate::kernel::Arch>();
         arch.map_err(|error| self.wrong(&format!("fingerprint: {error}")))?;
         let command = start.command.into_iter().next().ok_or_else(|| self.wrong("names no command"))?;
-        Ok(Run {
+        let base = groups::BASE.calls();
+        let unwatched = start.unwatched.as_deref();
+        let covers =
+            |call: &String| base.contains_key(&**call) || groups::NOT_OF_GLIBC.contains(&call.as_str());
+        let watched = unwatched.is_some_and(|calls| calls.iter().all(covers));
+        let unseen = groups::NOT_OF_GLIBC.into_iter();
+        let unseen = unseen
+            .filter(|call| watched && unwatched.is_some_and(|calls| calls.iter().any(|one| one == call)));
+        let unseen = unseen.collect();
+        let run = Run {
             run: start.run,
             label: start.label.unwrap_or_default(),
             command,
@@ -151,13 +168,11 @@ impl RunReader<'_> {
             fingerprint: start.fingerprint,
             clean: false,
             exact: start.exact,
-            watched: start.unwatched.is_some_and(|calls| {
-                let base = crate::syscalls::groups::BASE.calls();
-                calls.iter().all(|call| base.contains_key(&**call))
-            }),
+            watched,
             dropped: 0,
             journal: String::new(),
-        })
+        };
+        Ok((run, unseen))
     }
 }
 

@@ -37,6 +37,7 @@ pub fn generalise<'o>(
     notes: &mut Vec<String>,
 ) -> Vec<Port> {
     let mut found: BTreeMap<(u8, u16, String), Port> = BTreeMap::new();
+    let mut datagrams = false;
     let mut add = |key, endpoint, because, seen: &Seen, literal: &str| {
         let port = found.entry(key).or_insert(Port { endpoint, because, seen: Seen::default() });
         port.seen.join(seen);
@@ -63,7 +64,10 @@ pub fn generalise<'o>(
                         true => "it has no name that a profile could have",
                         false => "its name differs from run to run",
                     };
-                    notes.push(format!("{text:?}: {because}, so every unix socket is granted (unix:*)"));
+                    notes.push(format!(
+                        "{text:?}: {because}, so every unix socket is granted (unix:*); give it one name in all runs, \
+                         and it is granted by that"
+                    ));
                     add((2, 0, String::new()), Endpoint::UnixAny, because, seen, text);
                 } else if let Some(hidden) = name.strip_prefix('@') {
                     let endpoint = Endpoint::UnixAbstract(hidden.to_owned());
@@ -91,6 +95,12 @@ pub fn generalise<'o>(
                 } else {
                     let any = AddressRule { network: None, ports: (0, u16::MAX) };
                     let because = "no rule can restrict datagrams to a port";
+                    if !std::mem::replace(&mut datagrams, true) {
+                        notes.push(format!(
+                            "{text:?}: {because}, so every datagram is granted (udp/*); where names are looked up, \
+                             `options use-vc` in resolv.conf makes that tcp/53"
+                        ));
+                    }
                     add((1, 0, String::new()), Endpoint::Udp(any), because, seen, text);
                 }
             }
@@ -132,7 +142,7 @@ mod tests {
         let (found, notes) = ports(&["tcp/0.0.0.0:80", "tcp/[::]:80", "tcp/443", "udp/10.0.0.2:53"]);
         let udp = Endpoint::Udp(AddressRule { network: None, ports: (0, u16::MAX) });
         assert_eq!(found, [of((80, 80)), of((443, 443)), udp]);
-        assert!(notes.is_empty());
+        assert!(notes.len() == 1 && notes[0].contains("udp/*") && notes[0].contains("use-vc"), "{notes:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::mediated::{Mediated, is_open_to_more};
 use super::startup::{self, NotifyTransport, Startup};
 use super::{PlanError, dumpable, exact};
 use crate::filter::{Access, Filter};
-use crate::kernel::LandlockAbi;
+use crate::kernel::{Arch, LandlockAbi};
 use crate::profile::SyscallRule;
 use crate::syscalls::{self, Condition, Handler, Syscall, Test, groups};
 
@@ -28,7 +28,9 @@ impl FilterInput<'_> {
             self.note_children(&listed, notes);
             self.bring_launch(&mut brought);
             let names = brought.names().into_iter().filter(|call| !listed.contains(call));
-            launch.extend(names.filter(|call| syscalls::number(arch, call).is_some()));
+            let filtered =
+                |call: &&str| syscalls::number(arch, call).is_some() && !self.kernel.never_filters(call);
+            launch.extend(names.filter(filtered));
         }
         let forks = brought
             .call_of("clone")
@@ -37,7 +39,9 @@ impl FilterInput<'_> {
         // The target of a signal by pidfd is behind a descriptor: no register identifies the supervisor.
         let scoped = self.kernel.landlock >= LandlockAbi::SCOPE;
         let allowed = brought.filter(|(syscall, _)| {
-            syscall.number(arch).is_some() && (scoped || syscall.handler != Handler::SignalPidfd)
+            syscall.number(arch).is_some()
+                && !self.kernel.never_filters(syscall.name)
+                && (scoped || syscall.handler != Handler::SignalPidfd)
         });
         let mut calls: BTreeMap<_, _> = allowed
             .map(|(syscall, call)| {
@@ -98,7 +102,7 @@ impl FilterInput<'_> {
     }
 
     fn sections(&self, notes: &mut Vec<String>) -> SectionCalls {
-        let mut brought = SectionCalls::new(self.supervisor);
+        let mut brought = SectionCalls::new(self.supervisor, self.kernel.arch);
         if !self.exact() {
             self.bring_groups(&mut brought);
         }
@@ -283,6 +287,7 @@ struct SectionCalls {
     /// By the position of the call's row in the table.
     calls: Vec<Option<SectionCall>>,
     supervisor: u32,
+    arch: Arch,
 }
 
 /// A call as sections allow it.
@@ -297,8 +302,8 @@ pub(super) struct SectionCall {
 }
 
 impl SectionCalls {
-    fn new(supervisor: u32) -> SectionCalls {
-        SectionCalls { calls: (0..syscalls::COUNT).map(|_| None).collect(), supervisor }
+    fn new(supervisor: u32, arch: Arch) -> SectionCalls {
+        SectionCalls { calls: (0..syscalls::COUNT).map(|_| None).collect(), supervisor, arch }
     }
 
     /// Those that are allowed, each with its row.
@@ -354,6 +359,13 @@ impl SectionCalls {
             }
         }
         for (name, alternatives) in group.conditional() {
+            let (other, older) = groups::INSTEAD;
+            if group.name == groups::FAILURE.name
+                && name == other
+                && syscalls::number(self.arch, older).is_some()
+            {
+                continue;
+            }
             let alternatives = alternatives.into_iter().map(|all| self.here(all)).collect();
             self.add(name, alternatives);
         }

@@ -21,6 +21,9 @@ pub struct Watched {
     pub exact: bool,
     /// Every open, also for reading: no other source reports those.
     pub reads: bool,
+    /// What `@base` would have for another C library than glibc ([`groups::NOT_OF_GLIBC`]): COMMAND's is
+    /// glibc, which does not make these calls.
+    pub glibc: bool,
 }
 
 impl Plan {
@@ -82,6 +85,9 @@ pub fn filter(kernel: &Kernel, watched: Watched) -> Filter {
     let base = groups::BASE.calls();
     let mut calls: BTreeMap<_, _> =
         base.into_iter().map(|(call, alternatives)| (call, Access::when(alternatives))).collect();
+    if !watched.glibc {
+        calls.extend(groups::NOT_OF_GLIBC.map(|call| (call, Access::Allow)));
+    }
     for (call, access) in &mut calls {
         if let Some(decided) = syscalls::find(call).and_then(|call| decided(call, kernel, watched)) {
             *access = decided;
@@ -219,7 +225,7 @@ mod tests {
             .flat_map(|(major, minor)| Arch::ALL.map(|arch| Kernel::stock(Release::new(major, minor), arch)))
     }
 
-    const DEFAULT: Watched = Watched { exact: false, reads: false };
+    const DEFAULT: Watched = Watched { exact: false, reads: false, glibc: false };
 
     /// The action of the compiled program.
     fn answer(filter: &Filter, name: &str, args: &[u64]) -> Action {
@@ -270,13 +276,21 @@ mod tests {
         for kernel in kernels() {
             let filter = filter(&kernel, DEFAULT);
             for syscall in syscalls::all().filter(|syscall| syscall.number(kernel.arch).is_some()) {
-                let is_base = groups::BASE.calls().contains_key(syscall.name);
+                let is_base = groups::BASE.calls().contains_key(syscall.name)
+                    || groups::NOT_OF_GLIBC.contains(&syscall.name);
                 if !is_base && syscall.name != "clone3" {
                     assert_eq!(answer(&filter, syscall.name, &[]), Action::Notify, "{}", syscall.name);
                 }
             }
-            for call in unwatched(&kernel, DEFAULT) {
+            for call in unwatched(&kernel, Watched { glibc: true, ..DEFAULT }) {
                 assert!(groups::BASE.calls().contains_key(call), "{call}");
+            }
+            let filter = super::filter(&kernel, Watched { glibc: true, ..DEFAULT });
+            for call in
+                groups::NOT_OF_GLIBC.iter().filter(|call| syscalls::number(kernel.arch, call).is_some())
+            {
+                assert!(unwatched(&kernel, DEFAULT).contains(call), "{call}");
+                assert_eq!(answer(&filter, call, &[0, 0]), Action::Notify, "{call}");
             }
         }
     }
@@ -350,7 +364,7 @@ mod tests {
     #[test]
     fn exact_watches_all_but_what_nothing_could_answer() {
         for kernel in kernels() {
-            let filter = filter(&kernel, Watched { exact: true, reads: true });
+            let filter = filter(&kernel, Watched { exact: true, reads: true, glibc: false });
             for name in syscalls::names().filter(|name| syscalls::number(kernel.arch, name).is_some()) {
                 let expected = match name {
                     "clone3" => Action::Errno(38),
@@ -365,7 +379,7 @@ mod tests {
     #[test]
     fn every_open_is_watched_where_no_watch_sees_those_for_reading() {
         let kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
-        let filter = filter(&kernel, Watched { exact: false, reads: true });
+        let filter = filter(&kernel, Watched { exact: false, reads: true, glibc: false });
         assert_eq!(answer(&filter, "openat", &[0, 0, 0]), Action::Notify);
         assert_eq!(answer(&filter, "open", &[0, 0]), Action::Notify);
     }

@@ -56,7 +56,9 @@ pub(super) fn launch(
     // Where this is not PID 1 of a container, the watches would report other containers' opens.
     let alone = std::process::id() == 1;
     let watches = if options.exact || !alone { None } else { watches(&to) };
-    let watched = Watched { exact: options.exact, reads: watches.is_none() };
+    let fingerprint = Fingerprint::of(&init.found, start::release());
+    let glibc = fingerprint.libc.as_deref().is_some_and(|libc| libc.starts_with("glibc"));
+    let watched = Watched { exact: options.exact, reads: watches.is_none(), glibc };
     let unwatched = crate::plan::learn::unwatched(kernel, watched);
     let plan = Plan::learning(kernel, place, run_as, watched);
     let killable = kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable);
@@ -79,7 +81,7 @@ pub(super) fn launch(
         label: options.label.clone(),
         exact: options.exact,
         unwatched: Some(unwatched.into_iter().map(str::to_owned).collect()),
-        fingerprint: Fingerprint::of(&init.found, start::release()),
+        fingerprint,
         outer,
     };
     let lines = init.closed(options, &app);

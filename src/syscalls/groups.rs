@@ -7,7 +7,7 @@
 mod base;
 mod core;
 
-pub use self::base::{BASE, FAILURE};
+pub use self::base::{BASE, FAILURE, INSTEAD, NOT_OF_GLIBC};
 pub use self::core::CORE;
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@
 #[path = "../scenarios/acts.rs"]
 #[allow(dead_code)]
 mod acts;
+mod learned;
 #[allow(dead_code)]
 mod machine;
 mod prediction;

@@ -137,3 +137,69 @@ fn hints_add_to_an_exact_profile() {
         "{amended:#}"
     );
 }
+
+/// What other libraries than glibc make in the place of calls of `@base` is not watched, and so granted.
+#[test]
+fn what_another_c_library_makes_unwatched_is_listed() {
+    let place = Place::new();
+    let listed = |unwatched: &[&str]| {
+        place.put("a.jsonl", watched(&run(0), &lines(), unwatched));
+        let profile = place.built(&["a.jsonl"]);
+        assert_eq!(profile["syscalls"]["exact"], json!(true));
+        let allow = profile["syscalls"]["allow"].as_array().expect("a list").clone();
+        ["open", "nanosleep"].map(|call| allow.contains(&json!(call)))
+    };
+    assert_eq!(listed(&BASE), [false, false]);
+    assert_eq!(listed(&[&BASE[..], &["open", "nanosleep"]].concat()), [true, true]);
+    let evidence = place.text("p.evidence.json");
+    assert!(evidence.contains("its calls were not watched"), "{evidence}");
+    // The evidence stands for the journal.
+    std::fs::rename(place.path("p.evidence.json"), place.path("all.evidence.json")).expect("renamed");
+    let again = place.built(&["all.evidence.json"]);
+    assert!(again["syscalls"]["allow"].as_array().expect("a list").contains(&json!("open")));
+}
+
+#[test]
+fn requests_of_a_device_are_listed_by_number() {
+    let place = Place::new();
+    let device = "/dev/ttyS0";
+    let more = vec![
+        line("serving", "open", json!({ "path": device, "access": ["read", "write", "ioctl"] })),
+        line("serving", "syscall", json!({ "call": "ioctl", "arg": 1, "value": "TCSETSW" })),
+        line("serving", "syscall", json!({ "call": "ioctl", "arg": 1, "value": "0x5415" })),
+    ];
+    place.put("a.jsonl", watched(&run(0), &[lines(), more].concat(), &BASE));
+    let profile = place.built(&["a.jsonl"]);
+    let allow = profile["syscalls"]["allow"].as_array().expect("a list");
+    let requests = json!({ "call": "ioctl", "arg": 1, "in": ["TCSETSW", "TIOCMGET"] });
+    assert!(allow.contains(&requests) && !allow.contains(&json!("ioctl")), "{allow:#?}");
+    let files = profile["files"].as_array().expect("a list");
+    assert!(files.contains(&json!({ "path": device, "allow": ["read", "write", "ioctl"] })), "{files:#?}");
+}
+
+/// A directory is granted where runs differ in the files that they read of it, and not where five show
+/// that they read the same.
+#[test]
+fn files_that_every_run_reads_do_not_become_their_directory() {
+    let place = Place::new();
+    let reads = |run: usize, files: std::ops::Range<usize>| {
+        let open = |file| {
+            let path = format!("/srv/www/page{}", char::from(b'a' + file as u8));
+            line("serving", "open", json!({ "path": path, "access": ["read"], "mount": "image" }))
+        };
+        let all: Vec<Value> = lines().into_iter().chain(files.map(open)).collect();
+        place.put(&format!("{run}.jsonl"), watched(&self::run(run), &all, &BASE));
+    };
+    let granted = || {
+        let profile = place.built(&["."]);
+        let files = profile["files"].as_array().expect("a list").clone();
+        let below = files.iter().filter_map(|file| file["path"].as_str());
+        below.filter(|path| path.starts_with("/srv")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    (0..4).for_each(|run| reads(run, 0..12));
+    assert_eq!(granted(), ["/srv/www"], "four runs are too few");
+    reads(4, 0..12);
+    assert_eq!(granted().len(), 12);
+    reads(5, 0..11);
+    assert_eq!(granted(), ["/srv/www"], "one run did not read the last");
+}

@@ -7,5 +7,6 @@ mod support;
 
 mod bad_input;
 mod runs;
+mod serving;
 mod study;
 mod troubles;

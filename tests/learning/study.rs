@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -26,6 +27,21 @@ pub fn journals() -> PathBuf {
 pub fn learn(image: &Image, place: Place, options: &[&str], into: &Path, command: &[&str]) -> Running {
     let options = [&["--mode", "learn"], options].concat();
     Run::new(image, place, Init::remit(&options), command).folder(into, "/var/lib/remit").start()
+}
+
+/// Waits until so many journals in a folder say that the app is ready.
+pub fn ready(folder: &Path, journals: usize) {
+    let until = Instant::now() + Duration::from_secs(120);
+    let is_ready =
+        |path: PathBuf| std::fs::read_to_string(path).is_ok_and(|text| text.contains("\"kind\":\"ready\""));
+    loop {
+        let all = std::fs::read_dir(folder).expect("a folder").flatten();
+        if all.filter(|entry| is_ready(entry.path())).count() >= journals {
+            return;
+        }
+        assert!(Instant::now() < until, "never ready");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 impl Study {

@@ -24,10 +24,13 @@ impl EventLoop {
         }
     }
 
-    /// Records the stop event, and waits up to two seconds until events, journal and diagnostics
-    /// are written.
+    /// Records the stop event, and waits up to two seconds until events and diagnostics are written,
+    /// and longer for a journal.
     pub(super) fn finish(&mut self) {
         const TIMEOUT: Duration = Duration::from_secs(2);
+        // Without its last line a run is worth nothing, and that has the packages of what was used: on a
+        // busy machine their database is read in seconds.
+        const JOURNAL: Duration = Duration::from_secs(6);
         let Some(writer) = &self.writer else { return };
         if let Some(journal) = &self.journal {
             let stop_signal = match self.state.why() {
@@ -36,7 +39,7 @@ impl EventLoop {
             };
             let exit = self.app_end.unwrap_or(Status::Code(0));
             let remapped = self.options.rules.remap.iter().map(|code| i32::from(*code));
-            journal.end(exit, stop_signal, &remapped.collect::<Vec<_>>(), TIMEOUT);
+            journal.end(exit, stop_signal, &remapped.collect::<Vec<_>>(), JOURNAL);
         }
         let why = match self.state.why() {
             StopCause::Ended => "the app ended".into(),

@@ -11,6 +11,15 @@ use crate::profile::{Entry, Network, Ready, SyscallRule, Syscalls};
 /// Why an exact profile has `@base` and `@failure`.
 const GRANTED_UNSEEN: &str = "granted without having been observed: no power beyond what a process has";
 
+/// Why an exact profile has calls that glibc does not make.
+const UNWATCHED: &str = "it was called, or its calls were not watched, as those of @base";
+
+/// Whether a run that is not exact may have made a call unwatched, though `@base` does not have it.
+fn is_unwatched(rule: &SyscallRule, sections: Sections) -> bool {
+    let call = if let SyscallRule::Call(call) = rule { *call } else { return false };
+    sections.exact && crate::syscalls::groups::NOT_OF_GLIBC.contains(&call)
+}
+
 /// Whether an exact profile takes a call away after ready where it was made only before: one that
 /// changes names or attributes of files, takes a port, or is in no group, since it has power of its
 /// own. A process that is forked again, or a connection that is made again, may come at any time.
@@ -43,6 +52,7 @@ impl Builder<'_> {
         let mut early: BTreeMap<&'static str, Seen> = BTreeMap::new();
         for rule in found.rules {
             let (because, why) = match rule.completes {
+                None if is_unwatched(&rule.what, sections) => (UNWATCHED.to_owned(), None),
                 None => ("it was called".to_owned(), None),
                 Some(call) => {
                     let about = crate::syscalls::class(call).map_or("", crate::syscalls::Class::about);
