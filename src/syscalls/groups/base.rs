@@ -71,7 +71,9 @@ pub static BASE: Group = Group {
         },
         Cluster {
             purpose: None,
-            why: "descriptors that are open: reading, writing, seeking, duplicating, closing, locks, blocking or not",
+            why: "descriptors that are open: reading, writing, seeking, duplicating, closing, locks, blocking or not; \
+                  and pipes, which lead to no other process until a descriptor is inherited, and which a shell must \
+                  not be interrupted in (EINTR) as a notified call may be",
             when: &[
                 ("close", ANY),
                 ("dup2", ANY),
@@ -80,6 +82,8 @@ pub static BASE: Group = Group {
                 ("fstat", ANY),
                 ("ioctl", &[&[Check::In(1, IOCTL)]]),
                 ("lseek", ANY),
+                ("pipe", ANY),
+                ("pipe2", ANY),
                 ("pread64", ANY),
                 ("pwrite64", ANY),
                 ("read", ANY),
