@@ -290,11 +290,10 @@ fn counts_beyond_the_limits_are_one_line() {
         file[at..at + bytes.len()].copy_from_slice(bytes);
         file
     };
-    assert!(file(with(56, &[0xff, 0xff])).contains("program header table"), "e_phnum");
-    assert!(file(with(60, &[0xff, 0xff])).contains("section header table"), "e_shnum");
-    let symbols = sectioned(good.clone(), 4, 8).len() - 64 * 2;
-    let size = file(with(symbols + 32, &(u64::MAX / 2).to_le_bytes()));
-    assert!(size.contains("symbols") || size.contains("symbol table"), "{size}");
+    let programs = file(with(56, &[0xfe, 0xff]));
+    assert!(programs.contains("program header table"), "e_phnum: {programs}");
+    let sections = file(with(60, &[0xfe, 0xff]));
+    assert!(sections.contains("section header table"), "e_shnum: {sections}");
     // Segments at different addresses that have the same bytes.
     let mut shared = good.clone();
     let length = 8u64 << 20;
@@ -326,7 +325,7 @@ fn tables_that_lead_into_each_other_end() {
     file[DATA as usize..][..distances.len()].copy_from_slice(&distances);
     let reach = of(&SampleImage::default().with("/app", file));
     assert_eq!(calls(&reach), ["getpid"]);
-    assert_eq!(kinds(&reach), [""; 0]);
+    assert_eq!(kinds(&reach), ["functions"]);
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn what_is_no_such_profile_is_refused() {
     let wide = r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#.to_owned();
     let deep = "[".repeat(1000);
     for (text, says) in [
-        (String::new(), "EOF while parsing"),
+        (String::new(), "is empty; expected a seccomp profile"),
         ("{".to_owned(), "EOF while parsing"),
         (deep, "is no seccomp profile"),
         (wide, "/defaultAction: SCMP_ACT_ALLOW allows every call"),
