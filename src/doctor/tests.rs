@@ -1,3 +1,5 @@
+use nix::errno::Errno;
+
 use super::*;
 use crate::image::{Executable, tree::ImageTree};
 use crate::kernel::{Arch, LandlockAbi, Release};
@@ -56,11 +58,11 @@ fn without_landlock_the_reason_decides_what_helps() {
 
 #[test]
 fn without_a_listener_less_and_without_a_filter_nothing() {
-    let busy = NoListener::Listener("EBUSY: something outside listens already".to_owned());
+    let busy = NoListener::Busy;
     let nested = diagnosed(Kernel { notify: Err(busy), ..stock(6, 18) }, Facts::default());
     assert_eq!(nested.verdict, Assessment::Less);
     assert!(finding(&nested, "notification").more[0].contains("one listener fits"));
-    let refused = NoListener::Filter("loading a filter is answered EPERM".to_owned());
+    let refused = NoListener::Filter(Errno::EPERM);
     let none = diagnosed(Kernel { notify: Err(refused), ..stock(6, 18) }, Facts::default());
     assert_eq!((none.verdict, none.verdict.code()), (Assessment::Nothing, 3));
     assert!(none.why.as_ref().is_some_and(|why| why.contains("EPERM")));
@@ -70,7 +72,7 @@ fn without_a_listener_less_and_without_a_filter_nothing() {
 #[test]
 fn what_cannot_be_planned_is_nothing_and_says_why() {
     let facts = Facts { pid: 7, ..Facts::default() };
-    let diagnosis = Diagnosis::new(&facts, None, Err("/proc is not mounted".to_owned()));
+    let diagnosis = Diagnosis::new(&facts, None, Err(&"/proc is not mounted"));
     assert_eq!(diagnosis.verdict, Assessment::Nothing);
     assert!(diagnosis.layers.is_empty());
     assert_eq!(finding(&diagnosis, "pid-1").state, LayerState::Degraded);

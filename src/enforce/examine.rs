@@ -25,9 +25,14 @@ use crate::sys::{self, CallError};
 /// this program is protected as remit-init is.
 pub fn here(shim: bool) -> Diagnosis {
     let kernel = probe::kernel();
-    let plan = kernel.as_ref().map_err(Error::to_string);
-    let plan = plan.and_then(|kernel| tried(kernel, shim).map_err(|failure| failure.to_string()));
-    Diagnosis::new(&facts(), kernel.as_ref().ok().cloned(), plan.as_ref().map_err(String::clone))
+    let (kernel, plan) = match kernel {
+        Ok(kernel) => {
+            let plan = tried(&kernel, shim);
+            (Some(kernel), plan)
+        }
+        Err(error) => (None, Err(error.into())),
+    };
+    Diagnosis::new(&facts(), kernel, plan.as_ref().map_err(|error| error as &dyn fmt::Display))
 }
 
 /// The plan of `baseline`; where it lacks nothing, a launch by it is tried.
