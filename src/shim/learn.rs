@@ -27,7 +27,7 @@ use crate::policy::PolicyEngine;
 use crate::profile::{Mode, RunAs, in_order};
 use crate::readiness::notify_socket::{self, NotifySocket};
 use crate::recorder::reads::{self, Gap, Watches};
-use crate::recorder::{Launch, ObservationSources, Recorder};
+use crate::recorder::{Launch, ObservationSources, RecorderWorker};
 use crate::sys::{self, CallError};
 use crate::tracer::Tracer;
 
@@ -44,7 +44,7 @@ pub(super) fn launch(
     let environment = start::environment(options, None, Vec::new(), Vec::new(), true)?;
     let (kernel, place) = (&environment.kernel, &environment.place);
     if let Err(why) = &kernel.notify {
-        return Err(StartupError::NoListener(why.clone()));
+        return Err(StartupError::NoListener(*why));
     }
     let changes_user = [Capability::CAP_SETUID, Capability::CAP_SETGID];
     if changes_user.iter().any(|capability| place.permitted.contains(capability)) {
@@ -155,7 +155,7 @@ fn watch(
     sink: Sink,
     journal: Arc<Journal>,
     launch: Launch,
-    mut sources: ObservationSources,
+    sources: ObservationSources,
 ) -> Result<Supervision, StartupError> {
     // No profile is in force.
     let writer = start::writer(options, plan, String::new(), sink)?;
@@ -171,13 +171,7 @@ fn watch(
         app: Arc::clone(&launch.app_now),
         start,
         tracees: mailbox.map(|mailbox| mailbox as Arc<dyn Tracees>),
-        worker: Box::new(move |listener, requests| {
-            if let Some(tracer) = &mut sources.tracer {
-                tracer.start(launch.app, Arc::clone(&listener));
-            }
-            let recorder = Recorder::new(listener, requests, journal, launch, identity, sources);
-            Box::new(move || recorder.run())
-        }),
+        worker: Box::new(RecorderWorker { journal, launch, identity, sources }),
         journal: Some(same),
     })
 }
