@@ -441,8 +441,8 @@ fn start(document: &Document, image: &CheckedImage, found: &mut FindingList) {
     if let Err(error) = plan
         && error.pointer.starts_with("/programs")
     {
-        let what =
-            format!("In {} remit-init would not start: {}.", image.name, error.text.trim_end_matches('.'));
-        found.add(GateRule::CannotStart, &*error.pointer, format!("start {}", error.text), what);
+        let fault = error.fault.to_string();
+        let what = format!("In {} remit-init would not start: {}.", image.name, fault.trim_end_matches('.'));
+        found.add(GateRule::CannotStart, &*error.pointer, format!("start {fault}"), what);
     }
 }

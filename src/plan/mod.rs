@@ -52,7 +52,7 @@ pub(crate) use calls::LOADER;
 pub use check::{Mechanism, RuleEnforcement};
 pub use data::belongs_to_code;
 pub use dumpable::PR_SET_DUMPABLE;
-pub use error::PlanError;
+pub use error::{PlanError, PlanFault};
 pub(crate) use exact::LAUNCH;
 #[cfg(feature = "tool")]
 pub(crate) use file_groups::{
