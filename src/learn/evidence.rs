@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Unusable;
 use super::build::Reason;
 use super::observations::Observations;
+use super::{InputFault, Unusable};
 use crate::journal::run::Run;
 
 /// The version of the format.
@@ -145,21 +145,19 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Evidence, Unusable> {
     struct Version {
         evidence: u64,
     }
-    let bad = |what: String| Unusable(format!("{name}: {what}"));
+    let bad = |fault| Unusable::of(name, fault);
     if let Ok(Version { evidence }) = serde_json::from_slice(bytes)
         && evidence > VERSION
     {
-        return Err(bad(format!(
-            "version {evidence} of the evidence is newer than this remit, which reads {VERSION}; use a newer remit"
-        )));
+        return Err(bad(InputFault::NewerEvidence { version: evidence, known: VERSION }));
     }
     let file: File<&RawValue> =
-        serde_json::from_slice(bytes).map_err(|error| bad(format!("is no evidence file: {error}")))?;
+        serde_json::from_slice(bytes).map_err(|error| bad(InputFault::Evidence(error)))?;
     if file.evidence != VERSION {
-        return Err(bad(format!("version {} of the evidence never was", file.evidence)));
+        return Err(bad(InputFault::EvidenceVersion(file.evidence)));
     }
-    let observations = Observations::from_parts(file.runs.into_owned(), &file.facts, file.full.into_owned())
-        .map_err(|error| bad(error.0))?;
+    let observations =
+        Observations::from_parts(file.runs.into_owned(), &file.facts, file.full.into_owned()).map_err(bad)?;
     Ok(Evidence {
         profile_digest: file.profile_digest.into_owned(),
         granted: file.granted.into_iter().map(Cow::into_owned).collect(),
