@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 
+use super::command::CommandFault;
 use super::error::StartupError;
 use super::init::Init;
 use super::learned;
@@ -18,7 +19,7 @@ use crate::enforce::births;
 use crate::enforce::launch::{Child, Confinement};
 use crate::enforce::source::Loaded;
 use crate::enforcer::inodes::Inodes;
-use crate::enforcer::{self, Enforcer, Remembered};
+use crate::enforcer::{self, EnforcerWorker};
 use crate::event::{self, ModeInForce, ModeSource, Sink, StartEvent, VariableFault};
 use crate::ids::Pid;
 use crate::image::digest::digest;
@@ -26,7 +27,6 @@ use crate::image::{Executable, ImageFiles};
 use crate::init::event_loop::Supervision;
 use crate::init::tracees::Tracees;
 use crate::notify::caller::Identity;
-use crate::notify::listener::Listener;
 use crate::plan::{Plan, ProgramIndex, first_process};
 use crate::policy::{PolicyEngine, program::Called, program::ExecTarget};
 use crate::profile::{Fallback, FileEntry, FileGroup, Mode, Profile, RunAs};
@@ -63,7 +63,7 @@ pub(super) fn launch(options: &Options, mut this: Confined<'_>) -> Result<Starte
     let run_as = this.run_as.take();
     let by_option = run_as.is_some();
     if let Some(ids) = run_as {
-        take_on(&mut this.loaded.document.profile, ids);
+        replace_user(&mut this.loaded.document.profile, ids);
     }
     let unlike = this.loaded.path.as_deref().map(learned::environment_mismatches).unwrap_or_default();
     let embedded = this.loaded.path.is_none();
@@ -93,9 +93,9 @@ pub(super) fn launch(options: &Options, mut this: Confined<'_>) -> Result<Starte
     Ok(Started { child, signals: environment.descriptor, watch, file: this.init.found })
 }
 
-/// Puts the user of `--run-as` in the place of the profile's. Capabilities that the profile
+/// Replaces the profile's user by that of `--run-as`. Capabilities that the profile
 /// grants to root are not granted to a user that it does not name.
-fn take_on(profile: &mut Profile, ids: RunAs) {
+fn replace_user(profile: &mut Profile, ids: RunAs) {
     if !ids.user.is_root() && profile.run_as.is_none() {
         profile.capabilities.clear();
     }
@@ -124,7 +124,7 @@ fn plan(
         false => StartupError::Plan { profile: source.clone(), error },
     })?;
     if let Some(refusal) = plan.refusal() {
-        return Err(StartupError::Lacking(refusal));
+        return Err(StartupError::MissingFeatures(refusal));
     }
     for note in &plan.not_followed {
         tracing::warn!("profile {source}: {note}");
@@ -156,11 +156,12 @@ fn entry(
     rules: &PolicyEngine,
     this: &Confined<'_>,
 ) -> Result<ProgramIndex, StartupError> {
-    let look = this.files.stat(&this.init.found).map_err(StartupError::Stat)?;
-    let look = look.ok_or_else(|| StartupError::Gone(this.init.found.clone()))?;
+    let stat = this.files.stat(&this.init.found);
+    let stat = stat.map_err(|error| StartupError::Stat { file: this.init.found.clone(), error })?;
+    let stat = stat.ok_or_else(|| StartupError::Gone(this.init.found.clone()))?;
     let loader = this.files.executable(&this.init.found).is_ok_and(|kind| kind == Executable::Loader);
     let named = this.init.found.clone();
-    let target = ExecTarget { id: look.id, canonical: look.canonical, named, loader, of_image: true };
+    let target = ExecTarget { id: stat.id, canonical: stat.canonical, named, loader, of_image: true };
     let args: Vec<_> = options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
     let uid = plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user);
     let called = Called { args: Some(&args), uids: Some([uid; 4]), ..Called::default() };
@@ -174,19 +175,14 @@ fn entry(
         }
     });
     entry.map_err(|refusal| {
-        let what = match &*refusal.rule {
-            "/programs" => "is no entry of".to_owned(),
-            rule => format!("is not what {rule} says in"),
+        let hint = refusal.want.map(|want| event::hint(&this.loaded.document.value(), &want));
+        let fault = CommandFault::NotAllowed {
+            file: this.init.found.clone(),
+            rule: refusal.rule.into_owned(),
+            profile: this.loaded.source.clone(),
+            hint: hint.and_then(|hint| serde_json::to_string(&hint).ok()),
         };
-        let hint = refusal
-            .want
-            .map(|want| event::hint(&this.loaded.document.value(), &want))
-            .and_then(|hint| serde_json::to_string(&hint).ok())
-            .map_or_else(|| "call it so".to_owned(), |hint| format!("name one, or apply {hint}"));
-        StartupError::not_allowed(
-            this.init.found.display().to_string(),
-            format!("{}: {what} profile {}; {hint}", this.init.found.display(), this.loaded.source),
-        )
+        StartupError::not_allowed(this.init.found.display().to_string(), fault)
     })
 }
 
@@ -245,7 +241,7 @@ fn watch(
     let events = Arc::clone(&writer);
     let killable = plan.kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable);
     let tracer = plan.traces().then(|| Tracer::new(Arc::clone(&rules), killable));
-    let mut tracer = match tracer.transpose() {
+    let tracer = match tracer.transpose() {
         Ok(tracer) => tracer,
         Err(errno) if plan.checks => return Err(CallError { call: "the tracer", errno }.into()),
         // Then a caller that cannot be read is denied.
@@ -263,29 +259,20 @@ fn watch(
         start,
         lines,
         tracees: mailbox.map(|mailbox| mailbox as Arc<dyn Tracees>),
-        worker: Box::new(move |listener, requests| {
-            if let Some(tracer) = &mut tracer {
-                tracer.start(Pid::from_raw(app), Arc::clone(&listener));
-            }
-            let enforcer = Enforcer {
-                listener: Listener::new(listener),
-                rules,
-                tracer,
-                document,
-                writer: events,
-                audit,
-                killable,
-                inherited,
-                app: Pid::from_raw(app),
-                app_now,
-                entry,
-                requests,
-                identity,
-                sockets: Arc::default(),
-                startup,
-                memory: Remembered::with(inodes),
-            };
-            Box::new(move || enforcer.run())
+        worker: Box::new(EnforcerWorker {
+            rules,
+            tracer,
+            document,
+            writer: events,
+            audit,
+            killable,
+            inherited,
+            app: Pid::from_raw(app),
+            app_now,
+            entry,
+            identity,
+            startup,
+            inodes,
         }),
         journal: None,
     })

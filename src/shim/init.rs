@@ -5,10 +5,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use caps::Capability;
-use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::command::CommandError;
+use super::command::{CommandError, CommandFault};
 use super::dialect::Dialect;
 use super::error::StartupError;
 use super::options::Options;
@@ -264,7 +263,9 @@ pub(super) fn by_a_shell(
     const SHELL: &str = "/bin/sh";
     match &error.file {
         Some(file)
-            if off && options.dialect != Dialect::Remit && error.errno == Errno::ENOEXEC && error.unknown =>
+            if off
+                && options.dialect != Dialect::Remit
+                && matches!(error.fault, CommandFault::Unknown(_)) =>
         {
             options.command.splice(..1, [SHELL.into(), file.clone().into()]);
             Ok(PathBuf::from(SHELL))
@@ -286,9 +287,9 @@ pub(super) fn finish(
         Ok(code) => Ok(code),
         Err(RunError::Loop(errno) | RunError::LaunchUnknown(errno)) => Err(StartupError::Supervising(errno)),
         Err(RunError::Launch(Failure { exec: true, errno, .. })) => {
-            let text = format!("{}: cannot be executed: {errno}", found.display());
             let name = options.command[0].to_string_lossy().into_owned();
-            let error = CommandError { errno, text, file: None, unknown: false };
+            let error =
+                CommandError { errno, file: None, fault: CommandFault::Exec(found.to_owned(), errno) };
             Err(StartupError::Command { name, error })
         }
         Err(RunError::Launch(failure)) => Err(StartupError::Step { file: found.to_owned(), failure }),
