@@ -144,7 +144,7 @@ fn read(
         while let Some(layer) = waiting.remove(&next) {
             files.apply(layer).map_err(|error| {
                 let place = format!("{}: {}", parts.layers[next].place, String::from_utf8_lossy(&error.path));
-                ImageError::Malformed { place, what: error.what.to_owned() }
+                ImageError::Malformed { place, what: error.fault.text().to_owned() }
             })?;
             next += 1;
         }
