@@ -100,7 +100,7 @@ pub struct Diagnosis {
     /// The layers as in the start event; empty where no app starts.
     pub layers: Vec<Finding>,
     /// The facts of the environment.
-    pub place: Vec<Finding>,
+    pub environment: Vec<Finding>,
 }
 
 impl Diagnosis {
@@ -116,7 +116,7 @@ impl Diagnosis {
             },
         };
         let layers = plan.map_or(Vec::new(), |plan| layers(plan, facts));
-        Diagnosis { kernel, verdict, why, layers, place: place(facts) }
+        Diagnosis { kernel, verdict, why, layers, environment: environment(facts) }
     }
 }
 
@@ -183,7 +183,7 @@ fn landlock(facts: &Facts) -> String {
 }
 
 /// The facts that are neither a layer nor part of the plan.
-fn place(facts: &Facts) -> Vec<Finding> {
+fn environment(facts: &Facts) -> Vec<Finding> {
     let fine = |name, detail: &str| Finding {
         name,
         state: LayerState::Active,

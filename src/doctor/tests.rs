@@ -15,15 +15,15 @@ fn stock(major: u16, minor: u16) -> Kernel {
 }
 
 fn diagnosed(kernel: Kernel, facts: Facts) -> Diagnosis {
-    let place = Host::container(caps::CapsHashSet::new());
+    let host = Host::container(caps::CapsHashSet::new());
     let profile = profile::read(PROFILE.as_bytes()).expect("valid").profile;
     let tree = ImageTree::new().program("/app", Executable::Static);
-    let plan = Plan::new(&profile, &kernel, &place, &tree, Mode::Enforce).expect("a plan");
+    let plan = Plan::new(&profile, &kernel, &host, &tree, Mode::Enforce).expect("a plan");
     Diagnosis::new(&Facts { pid: 1, ..facts }, Some(kernel), Ok(&plan))
 }
 
 fn finding<'a>(diagnosis: &'a Diagnosis, name: &str) -> &'a Finding {
-    let mut all = diagnosis.layers.iter().chain(&diagnosis.place);
+    let mut all = diagnosis.layers.iter().chain(&diagnosis.environment);
     all.find(|finding| finding.name == name).unwrap_or_else(|| panic!("no {name}"))
 }
 
@@ -139,5 +139,5 @@ fn an_init_that_has_to_be_the_first_process_goes_before() {
     assert!(finding(&found, "init").more[0].contains("CMD with remit-init"), "{found:?}");
     assert_eq!(found.verdict, Assessment::All);
     let none = diagnosed(stock(6, 18), Facts::default());
-    assert!(none.place.iter().all(|finding| finding.name != "init"));
+    assert!(none.environment.iter().all(|finding| finding.name != "init"));
 }

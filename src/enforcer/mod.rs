@@ -20,8 +20,8 @@ mod deferred_socket_ops;
 mod exec;
 mod files;
 mod fork;
-mod hand_over;
 pub mod inodes;
+mod install_descriptor;
 mod numbers;
 mod perform;
 mod report;
@@ -64,7 +64,7 @@ use crate::sys::seccomp::NotificationId;
 use crate::syscalls::{self, Handler};
 use crate::tracer::{Operation, Tracer};
 use deferred_calls::{DeferredCalls, LeasedFile};
-use hand_over::CallerLatency;
+use install_descriptor::CallerLatency;
 use sockets::DeferredSocketOp;
 
 /// The decision on a call.

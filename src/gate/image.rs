@@ -274,10 +274,10 @@ fn renamed(text: &Value, from: &Path, to: &Path) -> Option<Value> {
         if program["interpreter"] == from {
             replace(format!("/programs/{index}/interpreter"));
         }
-        for (number, edge) in program["may_run"].as_array().into_iter().flatten().enumerate() {
-            if edge == from {
+        for (number, transition) in program["may_run"].as_array().into_iter().flatten().enumerate() {
+            if transition == from {
                 replace(format!("/programs/{index}/may_run/{number}"));
-            } else if edge["path"] == from {
+            } else if transition["path"] == from {
                 replace(format!("/programs/{index}/may_run/{number}/path"));
             }
         }

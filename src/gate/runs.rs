@@ -128,7 +128,7 @@ impl RunJournal {
         let mut gaps: Vec<String> = notes.into_iter().map(|note| gap(name, &note)).collect();
         for fact in observations.facts().into_keys() {
             match fact {
-                Fact::Blind { what } => gaps.push(format!("reads below {what} may not have been observed")),
+                Fact::Gap { what } => gaps.push(format!("reads below {what} may not have been observed")),
                 Fact::Unread { what } => gaps.push(format!("the arguments of {what} could not be read")),
                 _ => {}
             }

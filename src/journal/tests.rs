@@ -43,7 +43,7 @@ impl JournalOutput for Disk {
 
 /// An observation that reads below this path are not observed.
 fn blind(path: &str) -> Observed {
-    let what = What::Blind { path: path.to_owned(), call: String::new(), why: String::new() };
+    let what = What::Gap { path: path.to_owned(), call: String::new(), why: String::new() };
     Observed::new(Duration::ZERO, Phase::Startup, Observation::ok(what))
 }
 
@@ -56,7 +56,7 @@ fn length(line: Observed) -> u64 {
 fn paths(lines: &[&str]) -> Vec<String> {
     let path = |line: &&str| match Line::read(line.as_bytes()).expect("a line") {
         Line::Observed(Observed {
-            observation: Observation { what: What::Blind { path, .. }, .. }, ..
+            observation: Observation { what: What::Gap { path, .. }, .. }, ..
         }) => path,
         other => panic!("{other:?}"),
     };

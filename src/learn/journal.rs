@@ -241,10 +241,10 @@ impl FactBuilder<'_> {
             What::Limit { limit, value } => {
                 self.add(Fact::Limit { limit: limit.to_string(), value: *value });
             }
-            What::Blind { path, call, why } if call.is_empty() => {
-                self.add(Fact::Blind { what: format!("{path} ({why})") });
+            What::Gap { path, call, why } if call.is_empty() => {
+                self.add(Fact::Gap { what: format!("{path} ({why})") });
             }
-            What::Blind { path, call, why } => {
+            What::Gap { path, call, why } => {
                 let program = if path.is_empty() { "a program that is not known" } else { path };
                 self.add(Fact::Unread { what: format!("{call} of {program} ({why})") });
             }
@@ -336,7 +336,7 @@ impl FactBuilder<'_> {
             self.add(Fact::Entry(program.clone()));
         } else {
             let from = Name { path: absolute(parent)?.to_owned(), applet: parent_applet.clone() };
-            self.add(Fact::Edge { from, to: program.clone() });
+            self.add(Fact::Transition { from, to: program.clone() });
         }
         self.add(Fact::Program(program));
         Ok(())

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::image::{Executable, FileId, FileInfo, FileKind, ImageFiles, elf};
 use crate::kernel::{Arch, Kernel};
-use crate::profile::{Edge, Profile, ProfileIndex, Program, ProgramPlace};
+use crate::profile::{Profile, ProfileIndex, Program, ProgramPlace, Transition};
 
 /// The programs of a profile, resolved in this image.
 #[derive(Debug, Default)]
@@ -118,7 +118,7 @@ impl Programs {
                 from_image: program.from_image,
                 entry: program.entry,
                 interpreter,
-                may_run: edges(&at, profile, program),
+                may_run: transitions(&at, profile, program),
                 args: program.args.clone(),
                 applet: program.applet.clone(),
                 own_name: own_name.unwrap_or_default(),
@@ -416,14 +416,20 @@ fn left_out(
 
 /// The entries that `program` may run, by their indices in the profile; `at` has the entries of
 /// each path.
-fn edges(at: &BTreeMap<&Path, Vec<ProfileIndex>>, profile: &Profile, program: &Program) -> Vec<ProfileIndex> {
-    let leads = |edge: &Edge, other: &Program| edge.applet.is_none() || edge.applet == other.applet;
-    let mut edges = BTreeSet::new();
-    for edge in program.may_run.iter().map(|edge| &edge.what) {
-        let there = at.get(edge.path.as_path()).into_iter().flatten();
-        edges.extend(there.filter(|index| leads(edge, &profile.programs[index.get()])));
+fn transitions(
+    at: &BTreeMap<&Path, Vec<ProfileIndex>>,
+    profile: &Profile,
+    program: &Program,
+) -> Vec<ProfileIndex> {
+    let leads = |transition: &Transition, other: &Program| {
+        transition.applet.is_none() || transition.applet == other.applet
+    };
+    let mut transitions = BTreeSet::new();
+    for transition in program.may_run.iter().map(|transition| &transition.what) {
+        let there = at.get(transition.path.as_path()).into_iter().flatten();
+        transitions.extend(there.filter(|index| leads(transition, &profile.programs[index.get()])));
     }
-    edges.into_iter().collect()
+    transitions.into_iter().collect()
 }
 
 /// The entries of each file that were found so far.

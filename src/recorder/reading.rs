@@ -72,7 +72,7 @@ impl ReadObserver {
             Gap::Ended { errno } => ("/".into(), format!("watching ended: {errno:?}")),
         };
         let path = path.to_string_lossy().into_owned();
-        self.write(&Observation::ok(What::Blind { path, call: String::new(), why }));
+        self.write(&Observation::ok(What::Gap { path, call: String::new(), why }));
     }
 
     /// Records an observation. Returns whether it was new and was queued.

@@ -87,9 +87,9 @@ impl ProgramGraph {
         }
         let mut interpreters = BTreeMap::new();
         for (index, program) in profile.programs.iter().enumerate() {
-            for edge in &program.may_run {
-                let all = by_path.get(edge.what.path.as_path()).into_iter().flatten();
-                let applet = &edge.what.applet;
+            for transition in &program.may_run {
+                let all = by_path.get(transition.what.path.as_path()).into_iter().flatten();
+                let applet = &transition.what.applet;
                 let wanted = all.filter(|to| applet.is_none() || profile.programs[**to].applet == *applet);
                 graph.arrows.extend(wanted.map(|to| (index, *to, Transition::MayRun)));
             }

@@ -14,7 +14,7 @@ use super::learned;
 use super::next_start::NextStart;
 use super::options::Options;
 use super::start::{self, Started};
-use super::variables::JudgedVariables;
+use super::variables::CheckedVariables;
 use crate::enforce::births;
 use crate::enforce::launch::{Child, Confinement};
 use crate::enforce::source::Loaded;
@@ -35,7 +35,7 @@ use crate::sys::{self, CallError};
 use crate::tracer::Tracer;
 
 /// What a confined start needs.
-pub(super) struct Confined<'a> {
+pub(super) struct LaunchContext<'a> {
     pub files: &'a dyn ImageFiles,
     pub loaded: Loaded,
     /// `argv[0]` of this program.
@@ -50,7 +50,7 @@ pub(super) struct Confined<'a> {
 }
 
 /// Launches the confined app. What only the launch needed is freed when this returns.
-pub(super) fn launch(options: &Options, mut this: Confined<'_>) -> Result<Started, StartupError> {
+pub(super) fn launch(options: &Options, mut this: LaunchContext<'_>) -> Result<Started, StartupError> {
     let next = NextStart {
         options,
         loaded: &this.loaded,
@@ -70,7 +70,7 @@ pub(super) fn launch(options: &Options, mut this: Confined<'_>) -> Result<Starte
     let found = Some(this.init.found.clone());
     let mut environment = start::environment(options, found, guarded, links, embedded)?;
     if !embedded && asks_for_origin(&this.loaded.document.profile) {
-        environment.place.births = births::read(&environment.place.mounts, Some(&this.init.found));
+        environment.host.births = births::read(&environment.host.mounts, Some(&this.init.found));
     }
     let plan = plan(&this, &environment, by_option)?;
     let variables = this.init.environment.iter();
@@ -79,15 +79,15 @@ pub(super) fn launch(options: &Options, mut this: Confined<'_>) -> Result<Starte
     let entry = entry(options, &plan, &rules, &this)?;
     let startup = startup(&plan, &mut this.init)?;
     let confinement = Confinement::prepare(&plan)?;
-    let judged = JudgedVariables::of(&this.init.environment, &plan, &rules);
-    let command = this.init.app(options, &judged, environment.signals, None)?;
-    let lines = judged.lines.into_iter().chain(this.init.closed(options, &command)).collect();
+    let checked = CheckedVariables::of(&this.init.environment, &plan, &rules);
+    let command = this.init.app(options, &checked, environment.signals, None)?;
+    let lines = checked.lines.into_iter().chain(this.init.closed(options, &command)).collect();
     this.init.prepare(options, true)?;
     let inherited = std::mem::take(&mut this.init.inherited);
     let (child, watch) = start::launch(&command, &confinement, &plan, &inherited, |child| {
         let identity = Identity::own().map_err(CallError::of("the supervisor's own credentials"))?;
         make_threads(&plan, child, identity.clone())?;
-        let prepared = Prepared { rules, entry, startup, unlike, dropped: judged.said, lines, identity };
+        let prepared = Prepared { rules, entry, startup, unlike, dropped: checked.said, lines, identity };
         watch(options, &mut this, &plan, prepared, environment.sink, child.pid)
     })?;
     Ok(Started { child, signals: environment.descriptor, watch, file: this.init.found })
@@ -113,12 +113,12 @@ fn asks_for_origin(profile: &Profile) -> bool {
 
 /// The plan, where this environment can enforce what the profile requires.
 fn plan(
-    this: &Confined<'_>,
+    this: &LaunchContext<'_>,
     environment: &start::Environment,
     by_option: bool,
 ) -> Result<Plan, StartupError> {
     let Loaded { document, source, .. } = &this.loaded;
-    let plan = Plan::new(&document.profile, &environment.kernel, &environment.place, this.files, this.mode);
+    let plan = Plan::new(&document.profile, &environment.kernel, &environment.host, this.files, this.mode);
     let plan = plan.map_err(|error| match by_option && error.pointer == "/run_as" {
         true => StartupError::PlannedUser(error),
         false => StartupError::Plan { profile: source.clone(), error },
@@ -154,7 +154,7 @@ fn entry(
     options: &Options,
     plan: &Plan,
     rules: &PolicyEngine,
-    this: &Confined<'_>,
+    this: &LaunchContext<'_>,
 ) -> Result<ProgramIndex, StartupError> {
     let stat = this.files.stat(&this.init.found);
     let stat = stat.map_err(|error| StartupError::Stat { file: this.init.found.clone(), error })?;
@@ -214,7 +214,7 @@ struct Prepared {
 /// Makes the supervisor, with its enforcer and its tracer.
 fn watch(
     options: &Options,
-    this: &mut Confined<'_>,
+    this: &mut LaunchContext<'_>,
     plan: &Plan,
     Prepared { rules, entry, startup, unlike, dropped, lines, identity }: Prepared,
     sink: Sink,

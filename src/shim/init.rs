@@ -12,7 +12,7 @@ use super::dialect::Dialect;
 use super::error::StartupError;
 use super::options::Options;
 use super::users::RunAsError;
-use super::variables::JudgedVariables;
+use super::variables::CheckedVariables;
 use crate::enforce::launch::{self, Command, Failure, Terminal};
 use crate::event::Destination;
 use crate::init::event_loop::{self, RunError};
@@ -84,7 +84,7 @@ impl Init {
             may_change_user()?;
         }
         let signals = take_signals()?;
-        let command = self.app(options, &JudgedVariables::default(), signals, run_as)?;
+        let command = self.app(options, &CheckedVariables::default(), signals, run_as)?;
         self.prepare(options, options.subreaper)?;
         let child = launch::launch(&command, None)?;
         if let Err(why) = launch::settle(None, &self.inherited) {
@@ -134,14 +134,14 @@ impl Init {
     pub fn app(
         &self,
         options: &Options,
-        judged: &JudgedVariables,
+        checked: &CheckedVariables,
         signals: Signals,
         run_as: Option<RunAs>,
     ) -> Result<Command, StartupError> {
         let c_string = |bytes: Vec<u8>, what| CString::new(bytes).map_err(|_| StartupError::Nul(what));
         let argv = options.command.iter().map(|arg| c_string(arg.as_bytes().to_vec(), "an argument"));
         let given =
-            self.environment.iter().filter_map(|(name, value)| Some((name, judged.value(name, value)?)));
+            self.environment.iter().filter_map(|(name, value)| Some((name, checked.value(name, value)?)));
         let variables = given.map(|(name, value)| {
             let mut text = name.clone().into_vec();
             text.push(b'=');
@@ -239,7 +239,7 @@ pub(super) fn behaviour(options: &Options) -> event_loop::InitOptions {
             rewrite: options.rewrite.clone(),
             terminal: options.terminal,
             status: options.status,
-            unattended: std::process::id() == 1 || sys::terminal::leads_session(),
+            is_orphaned: std::process::id() == 1 || sys::terminal::leads_session(),
         },
         group: options.group,
         warn_reaped: options.warn_reaped,
