@@ -67,7 +67,7 @@ struct Archived {
 }
 
 /// Opens an image: a directory, or FILE or FILE#NAME:TAG for an archive; a name that begins with
-/// `sha256:` is the digest of a config, or its beginning. Programs are judged for this
+/// `sha256:` is the digest of a config, or its beginning. Programs are read for this
 /// architecture, and of an image for several it is the one of this. `progress` is called now and
 /// then with the bytes that were read and those that there are.
 ///
