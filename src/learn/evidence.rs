@@ -249,7 +249,7 @@ mod tests {
         read("evidence", seed.as_bytes()).expect("evidence");
         crate::mutation::each(&[seed.as_bytes()], |bytes| {
             if let Err(error) = read("evidence", bytes) {
-                assert!(error.0.starts_with("evidence"), "it says where: {}", error.0);
+                assert!(error.to_string().starts_with("evidence"), "it says where: {error}");
             }
         });
     }

@@ -450,7 +450,7 @@ mod tests {
         read(&journal).expect("a journal");
         crate::mutation::each(&[&journal, first, end], |bytes| {
             if let Err(error) = read(bytes) {
-                assert!(error.0.starts_with("journal"), "it says where: {}", error.0);
+                assert!(error.to_string().starts_with("journal"), "it says where: {error}");
             }
         });
     }

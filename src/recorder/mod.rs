@@ -416,14 +416,14 @@ impl CallObservations {
 /// Starts the watcher, which reports each file opened from now on.
 fn watched(watches: Watches, journal: &Arc<Journal>, mounts: &Mounts) -> Option<Watcher> {
     let mut reading = ReadObserver::new(Arc::clone(journal), mounts.clone());
-    watches.gaps().iter().for_each(|gap| reading.blind(gap));
+    watches.gaps().iter().for_each(|gap| reading.gap(gap));
     let started = watches.start(move |event| reading.observe(event));
     started
         .inspect_err(|error| {
             let errno = crate::sys::errno(error);
             tracing::error!(%errno, "files that are read will not be in the journal");
             let mut reading = ReadObserver::new(Arc::clone(journal), mounts.clone());
-            reading.blind(&Gap::Ended { errno });
+            reading.gap(&Gap::Ended { errno });
         })
         .ok()
 }
