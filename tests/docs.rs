@@ -350,7 +350,8 @@ fn the_architecture_is_that_of_the_sources() {
 #[test]
 fn the_architecture_has_the_rooms_from_low_to_high() {
     let test = source("tests/layers.rs");
-    let layers = test.split("const LAYERS").nth(1).and_then(|rest| rest.split("];").next()).expect("layers");
+    let layers =
+        test.split("const LAYERS").nth(1).and_then(|rest| rest.split("\n];").next()).expect("layers");
     let layers: Vec<Words> = layers
         .lines()
         .filter(|line| line.starts_with("    &["))

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::label::{COLUMN, LONGEST, columns, short_path};
 use super::layout::{ArrowRoute, GraphLayout, LayoutBox, LayoutPoint, layout};
-use super::programs::{ProgramGraph, ProgramRole, ProgramSet, DrawnTransition};
+use super::programs::{DrawnTransition, ProgramGraph, ProgramRole, ProgramSet};
 
 /// The height of a line of a box.
 const LINE: f64 = 17.0;

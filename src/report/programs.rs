@@ -127,7 +127,10 @@ impl ProgramGraph {
             .into_values()
             .map(|members| {
                 let first = members[0];
-                ProgramSet { is_mutual: self.arrows.contains(&(first, first, DrawnTransition::MayRun)), members }
+                ProgramSet {
+                    is_mutual: self.arrows.contains(&(first, first, DrawnTransition::MayRun)),
+                    members,
+                }
             })
             .collect();
         sets.sort_by_key(|set| set.members[0]);

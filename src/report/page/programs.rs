@@ -7,7 +7,7 @@ use super::{counted, shown};
 use crate::profile::{ArgPattern, Profile, Program};
 use crate::report::drawing::{ProgramDrawing, drawing, outline};
 use crate::report::layout::LayoutBox;
-use crate::report::programs::{ProgramGraph, ProgramNode, ProgramRole, ProgramSet, DrawnTransition};
+use crate::report::programs::{DrawnTransition, ProgramGraph, ProgramNode, ProgramRole, ProgramSet};
 
 /// The section of programs.
 #[derive(Template)]
@@ -55,7 +55,8 @@ impl ProgramsPart {
             .enumerate()
             .map(|(index, (program, node))| row(program, node, grants.text(&format!("/programs/{index}"))))
             .collect();
-        let runs = graph.arrows.iter().filter(|(_, _, transition)| *transition == DrawnTransition::MayRun).count();
+        let runs =
+            graph.arrows.iter().filter(|(_, _, transition)| *transition == DrawnTransition::MayRun).count();
         let mut drawn = drawing(&graph);
         for shape in drawn.iter_mut().flat_map(|drawn| &mut drawn.shapes) {
             shape.names.iter_mut().for_each(|name| *name = shown(name));
