@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use nix::errno::Errno;
+
 /// A processor architecture with a table of system calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Arch {
@@ -180,27 +182,65 @@ pub struct Kernel {
     pub notify: Result<Notify, NoListener>,
     /// `PR_SET_MDWE`, Linux 6.3.
     pub mdwe: bool,
-    /// The supervisor may trace its descendants; otherwise why not, in a few words.
-    pub trace: Result<(), String>,
+    /// The supervisor may trace its descendants, or why it may not.
+    pub trace: Result<(), NoTrace>,
     /// `MFD_NOEXEC_SEAL`: a memfd that cannot be executed, Linux 6.3.
     pub noexec_seal: bool,
     /// `SECBIT_EXEC_RESTRICT_FILE` and `SECBIT_EXEC_DENY_INTERACTIVE`, Linux 6.14.
     pub exec_bits: bool,
 }
 
-/// Why there is no listener for notified calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why there is no listener for notified calls. A filter without one can be loaded, except after
+/// [`Filter`](NoListener::Filter). Displayed in a few words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoListener {
-    /// A filter can be loaded, but without a listener: why, in a few words.
-    Listener(String),
-    /// No filter can be loaded: why, in a few words.
-    Filter(String),
+    /// SECCOMP_GET_NOTIF_SIZES failed.
+    Unavailable(Errno),
+    /// PR_SET_NO_NEW_PRIVS failed.
+    NoNewPrivileges(Errno),
+    /// Another process has the one listener of this chain of filters.
+    Busy,
+    /// A filter with a listener could not be loaded.
+    Refused(Errno),
+    /// The thread that tried to load a filter ended early.
+    Killed,
+    /// The filter is for a process without a supervisor.
+    NoSupervisor,
+    /// No filter can be loaded, with or without a listener.
+    Filter(Errno),
 }
 
 impl fmt::Display for NoListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (NoListener::Listener(why) | NoListener::Filter(why)) = self;
-        f.write_str(why)
+        match self {
+            NoListener::Unavailable(errno) => {
+                write!(f, "seccomp answers {errno:?} when asked for user notification")
+            }
+            NoListener::NoNewPrivileges(errno) => write!(f, "no_new_privs is answered {errno:?}"),
+            NoListener::Busy => f.write_str("EBUSY: something outside listens already"),
+            NoListener::Refused(errno) => write!(f, "loading one is answered {errno:?}"),
+            NoListener::Killed => f.write_str("the thread that tried to load one ended early"),
+            NoListener::NoSupervisor => f.write_str("there is no supervisor"),
+            NoListener::Filter(errno) => write!(f, "loading a filter is answered {errno:?}"),
+        }
+    }
+}
+
+/// Why no process can be traced. Displayed in a few words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTrace {
+    /// The runtime's filter refuses ptrace(2).
+    Filter,
+    /// Yama's scope, which forbids it to an ancestor without CAP_SYS_PTRACE.
+    Yama(u8),
+}
+
+impl fmt::Display for NoTrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoTrace::Filter => f.write_str("a filter outside refuses it"),
+            NoTrace::Yama(scope) => write!(f, "Yama's ptrace_scope is {scope}"),
+        }
     }
 }
 

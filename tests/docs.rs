@@ -346,6 +346,42 @@ fn the_architecture_is_that_of_the_sources() {
     assert_same("rooms of src", &named, &rooms);
 }
 
+/// The rooms are in the order of their layers, so the table is a picture of the imports.
+#[test]
+fn the_architecture_has_the_rooms_from_low_to_high() {
+    let test = source("tests/layers.rs");
+    let layers =
+        test.split("const LAYERS").nth(1).and_then(|rest| rest.split("\n];").next()).expect("layers");
+    let layers: Vec<Words> = layers
+        .lines()
+        .filter(|line| line.starts_with("    &["))
+        .map(|line| line.split('"').skip(1).step_by(2).map(str::to_owned).collect())
+        .collect();
+    let page = include_str!("../docs/architecture.md");
+    let rows = section(page, "## Rooms").lines().filter_map(|line| line.strip_prefix("| `"));
+    let layer = |row: &str| {
+        layers.iter().position(|layer| row.split('`').next().is_some_and(|name| layer.contains(name)))
+    };
+    let order: Vec<_> = rows.filter_map(|row| Some((layer(row)?, row))).collect();
+    assert!(order.len() > 30, "{}", order.len());
+    for pair in order.windows(2) {
+        assert!(pair[0].0 <= pair[1].0, "out of order:\n{}\n{}", pair[0].1, pair[1].1);
+    }
+}
+
+/// What is named by its path is there.
+#[test]
+fn the_sources_that_are_named_are_there() {
+    for page in ["docs/architecture.md", "CONTRIBUTING.md"] {
+        let text = source(page);
+        let named: Vec<&str> = quoted(&text).into_iter().filter(|word| word.starts_with("src/")).collect();
+        assert!(named.len() > 20, "{page}: {}", named.len());
+        for path in named {
+            assert!(Path::new(ROOT).join(path).exists(), "{page}: {path} is not there");
+        }
+    }
+}
+
 /// What the first cells of a section's tables have in backticks.
 fn first_cells(text: &str, title: &str) -> Words {
     let rows = section(text, title).lines().filter(|line| line.starts_with("| `"));
@@ -371,12 +407,17 @@ fn every_kind_of_observation_is_in_the_journals_format() {
     let code = source("src/journal/observation.rs");
     let body = code.split("pub enum What {").nth(1).and_then(|rest| rest.split("\n}\n").next());
     let lines = body.expect("an enumeration").lines();
-    let kinds = lines.filter_map(|line| line.strip_prefix("    ")?.strip_suffix(" {")).map(str::to_lowercase);
-    assert_same(
-        "kinds",
-        &first_cells(include_str!("../docs/learning.md"), "## The journal"),
-        &kinds.collect(),
-    );
+    // A kind is called as its variant, or as serde is made to call it.
+    let mut kinds = Words::new();
+    let mut renamed = None;
+    for line in lines.filter_map(|line| line.strip_prefix("    ")) {
+        if let Some(name) = line.strip_prefix("#[serde(rename = \"") {
+            renamed = name.strip_suffix("\")]");
+        } else if let Some(variant) = line.strip_suffix(" {") {
+            kinds.insert(renamed.take().map_or_else(|| variant.to_lowercase(), str::to_owned));
+        }
+    }
+    assert_same("kinds", &first_cells(include_str!("../docs/learning.md"), "## The journal"), &kinds);
 }
 
 #[test]

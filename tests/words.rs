@@ -14,9 +14,10 @@ const WORDS: [&str; 12] = [
 ];
 
 /// Refused as a part of a name: `Ears`, `hear_all`, `KeptFile`.
-const PARTS: [&str; 22] = [
+const PARTS: [&str; 25] = [
     "asked",
     "bell",
+    "blind",
     "born",
     "condemned",
     "deed",
@@ -27,6 +28,7 @@ const PARTS: [&str; 22] = [
     "hear",
     "held",
     "judge",
+    "judged",
     "kept",
     "ledger",
     "pen",
@@ -35,6 +37,7 @@ const PARTS: [&str; 22] = [
     "sight",
     "tell",
     "twin",
+    "unattended",
     "voice",
     "who",
 ];

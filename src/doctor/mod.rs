@@ -12,6 +12,8 @@
 
 mod print;
 
+use std::fmt;
+
 use crate::kernel::{Kernel, NoListener};
 use crate::plan::{LayerState, MissingFeature, Plan, first_process};
 
@@ -98,15 +100,15 @@ pub struct Diagnosis {
     /// The layers as in the start event; empty where no app starts.
     pub layers: Vec<Finding>,
     /// The facts of the environment.
-    pub place: Vec<Finding>,
+    pub environment: Vec<Finding>,
 }
 
 impl Diagnosis {
     /// Assesses an environment by its facts, its kernel, and the plan of `baseline` there, or why
     /// there is no plan.
-    pub fn new(facts: &Facts, kernel: Option<Kernel>, plan: Result<&Plan, String>) -> Diagnosis {
+    pub fn new(facts: &Facts, kernel: Option<Kernel>, plan: Result<&Plan, &dyn fmt::Display>) -> Diagnosis {
         let (verdict, why) = match &plan {
-            Err(why) => (Assessment::Nothing, Some(why.clone())),
+            Err(why) => (Assessment::Nothing, Some(why.to_string())),
             Ok(plan) => match (plan.refusal(), missed(plan)) {
                 (Some(refusal), _) => (Assessment::Nothing, Some(refusal)),
                 (None, Some(why)) => (Assessment::Less, Some(why)),
@@ -114,7 +116,7 @@ impl Diagnosis {
             },
         };
         let layers = plan.map_or(Vec::new(), |plan| layers(plan, facts));
-        Diagnosis { kernel, verdict, why, layers, place: place(facts) }
+        Diagnosis { kernel, verdict, why, layers, environment: environment(facts) }
     }
 }
 
@@ -152,7 +154,7 @@ fn more(missing: &MissingFeature, plan: &Plan, facts: &Facts) -> String {
     match (missing.layer, &plan.kernel.notify) {
         ("landlock-files", _) if missing.required => landlock(facts),
         ("notification", Err(_)) if facts.gvisor => "run it under runc: gVisor has no listener".to_owned(),
-        ("notification", Err(NoListener::Listener(why))) if why.starts_with("EBUSY") => {
+        ("notification", Err(NoListener::Busy)) => {
             "one listener fits into a chain of filters: take it from the outer remit, sandbox or runtime, \
              or run the inner one with --mode off"
                 .to_owned()
@@ -181,7 +183,7 @@ fn landlock(facts: &Facts) -> String {
 }
 
 /// The facts that are neither a layer nor part of the plan.
-fn place(facts: &Facts) -> Vec<Finding> {
+fn environment(facts: &Facts) -> Vec<Finding> {
     let fine = |name, detail: &str| Finding {
         name,
         state: LayerState::Active,

@@ -17,7 +17,9 @@ impl fmt::Display for Diagnosis {
             Some(kernel) => writeln!(f, "Linux {} {}", kernel.release, kernel.arch)?,
             None => writeln!(f, "a kernel that could not be probed")?,
         }
-        for (title, findings) in [("what `baseline` gets here", &self.layers), ("the place", &self.place)] {
+        for (title, findings) in
+            [("what `baseline` gets here", &self.layers), ("the place", &self.environment)]
+        {
             if !findings.is_empty() {
                 writeln!(f, "\n{title}")?;
             }
@@ -75,7 +77,7 @@ impl Diagnosis {
             ("kernel", kernel),
             ("verdict", self.verdict.name().into()),
             ("layers", findings(&self.layers).into()),
-            ("place", findings(&self.place).into()),
+            ("place", findings(&self.environment).into()),
         ]);
         if let Some(why) = &self.why {
             document["why"] = why.as_str().into();

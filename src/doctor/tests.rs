@@ -1,3 +1,5 @@
+use nix::errno::Errno;
+
 use super::*;
 use crate::image::{Executable, tree::ImageTree};
 use crate::kernel::{Arch, LandlockAbi, Release};
@@ -13,15 +15,15 @@ fn stock(major: u16, minor: u16) -> Kernel {
 }
 
 fn diagnosed(kernel: Kernel, facts: Facts) -> Diagnosis {
-    let place = Host::container(caps::CapsHashSet::new());
+    let host = Host::container(caps::CapsHashSet::new());
     let profile = profile::read(PROFILE.as_bytes()).expect("valid").profile;
     let tree = ImageTree::new().program("/app", Executable::Static);
-    let plan = Plan::new(&profile, &kernel, &place, &tree, Mode::Enforce).expect("a plan");
+    let plan = Plan::new(&profile, &kernel, &host, &tree, Mode::Enforce).expect("a plan");
     Diagnosis::new(&Facts { pid: 1, ..facts }, Some(kernel), Ok(&plan))
 }
 
 fn finding<'a>(diagnosis: &'a Diagnosis, name: &str) -> &'a Finding {
-    let mut all = diagnosis.layers.iter().chain(&diagnosis.place);
+    let mut all = diagnosis.layers.iter().chain(&diagnosis.environment);
     all.find(|finding| finding.name == name).unwrap_or_else(|| panic!("no {name}"))
 }
 
@@ -56,11 +58,11 @@ fn without_landlock_the_reason_decides_what_helps() {
 
 #[test]
 fn without_a_listener_less_and_without_a_filter_nothing() {
-    let busy = NoListener::Listener("EBUSY: something outside listens already".to_owned());
+    let busy = NoListener::Busy;
     let nested = diagnosed(Kernel { notify: Err(busy), ..stock(6, 18) }, Facts::default());
     assert_eq!(nested.verdict, Assessment::Less);
     assert!(finding(&nested, "notification").more[0].contains("one listener fits"));
-    let refused = NoListener::Filter("loading a filter is answered EPERM".to_owned());
+    let refused = NoListener::Filter(Errno::EPERM);
     let none = diagnosed(Kernel { notify: Err(refused), ..stock(6, 18) }, Facts::default());
     assert_eq!((none.verdict, none.verdict.code()), (Assessment::Nothing, 3));
     assert!(none.why.as_ref().is_some_and(|why| why.contains("EPERM")));
@@ -70,7 +72,7 @@ fn without_a_listener_less_and_without_a_filter_nothing() {
 #[test]
 fn what_cannot_be_planned_is_nothing_and_says_why() {
     let facts = Facts { pid: 7, ..Facts::default() };
-    let diagnosis = Diagnosis::new(&facts, None, Err("/proc is not mounted".to_owned()));
+    let diagnosis = Diagnosis::new(&facts, None, Err(&"/proc is not mounted"));
     assert_eq!(diagnosis.verdict, Assessment::Nothing);
     assert!(diagnosis.layers.is_empty());
     assert_eq!(finding(&diagnosis, "pid-1").state, LayerState::Degraded);
@@ -137,5 +139,5 @@ fn an_init_that_has_to_be_the_first_process_goes_before() {
     assert!(finding(&found, "init").more[0].contains("CMD with remit-init"), "{found:?}");
     assert_eq!(found.verdict, Assessment::All);
     let none = diagnosed(stock(6, 18), Facts::default());
-    assert!(none.place.iter().all(|finding| finding.name != "init"));
+    assert!(none.environment.iter().all(|finding| finding.name != "init"));
 }

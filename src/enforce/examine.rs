@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use super::launch::{self, Command, Confinement, Failure, LaunchMessage};
 use super::source::LoadError;
-use super::{Error, place, probe, source};
+use super::{Error, host, probe, source};
 use crate::doctor::{Diagnosis, Facts};
 use crate::image::live::Live;
 use crate::image::trees::AppStart;
@@ -25,9 +25,14 @@ use crate::sys::{self, CallError};
 /// this program is protected as remit-init is.
 pub fn here(shim: bool) -> Diagnosis {
     let kernel = probe::kernel();
-    let plan = kernel.as_ref().map_err(Error::to_string);
-    let plan = plan.and_then(|kernel| tried(kernel, shim).map_err(|failure| failure.to_string()));
-    Diagnosis::new(&facts(), kernel.as_ref().ok().cloned(), plan.as_ref().map_err(String::clone))
+    let (kernel, plan) = match kernel {
+        Ok(kernel) => {
+            let plan = tried(&kernel, shim);
+            (Some(kernel), plan)
+        }
+        Err(error) => (None, Err(error.into())),
+    };
+    Diagnosis::new(&facts(), kernel, plan.as_ref().map_err(|error| error as &dyn fmt::Display))
 }
 
 /// The plan of `baseline`; where it lacks nothing, a launch by it is tried.
@@ -83,12 +88,12 @@ impl From<CallError> for Unconfined {
 fn baseline(kernel: &Kernel, shim: bool) -> Result<Plan, Unconfined> {
     let program = std::env::current_exe().map_err(|error| Unconfined::Program(sys::errno(&error)));
     let guarded = |program: &PathBuf| if shim { vec![("remit-init", program.clone())] } else { Vec::new() };
-    // Without /proc the path of the program is not known; `place::here` reports that.
+    // Without /proc the path of the program is not known; `host::here` reports that.
     let guarded = program.as_ref().map_or(Vec::new(), guarded);
-    let mut place = place::here(program.as_ref().ok().cloned(), guarded, Vec::new(), true)?;
+    let mut host = host::here(program.as_ref().ok().cloned(), guarded, Vec::new(), true)?;
     let loaded = source::from_name("baseline", &AppStart::of(&program?), &Live).map_err(Unconfined::Load)?;
-    place.links = loaded.links.clone();
-    Plan::new(&loaded.document.profile, kernel, &place, &Live, Mode::Enforce).map_err(Unconfined::Plan)
+    host.links = loaded.links.clone();
+    Plan::new(&loaded.document.profile, kernel, &host, &Live, Mode::Enforce).map_err(Unconfined::Plan)
 }
 
 /// Performs every step of the launch in a child, and an exec of `/`, which fails. Where the exec

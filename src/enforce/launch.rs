@@ -14,7 +14,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socket
 use nix::sys::stat::Mode;
 
 use super::error::Error;
-use super::hand_over;
+use super::listener_handoff;
 use super::ruleset::ruleset;
 use super::threads::{complete, template};
 use crate::filter::{Insn, Template, compile, compile_without_notifier};
@@ -106,7 +106,7 @@ pub struct Child {
 
 impl Confinement {
     /// Steps that need no ruleset, and a filter without a listener.
-    pub(super) fn unattended(steps: Vec<Step>, filter: Vec<Insn>) -> Confinement {
+    pub(super) fn without_notifier(steps: Vec<Step>, filter: Vec<Insn>) -> Confinement {
         let filter = Template::complete(filter);
         Confinement { steps, ruleset: None, filter, wait_killable: false, token: None }
     }
@@ -118,14 +118,16 @@ impl Confinement {
     /// the kernel refused.
     pub fn prepare(plan: &Plan) -> Result<Confinement, Error> {
         let notify = plan.kernel.notify.as_ref();
-        let token = hand_over::notifies_sendmsg(&plan.filter).then(sys::process::random).transpose();
+        let token = listener_handoff::notifies_sendmsg(&plan.filter).then(sys::process::random).transpose();
         let token = token.map_err(CallError::of("getrandom"))?;
         Ok(Confinement {
             steps: plan.steps(),
             ruleset: plan.landlock.as_ref().map(ruleset).transpose()?,
             filter: match notify {
                 Ok(_) => match token {
-                    Some(token) => template(plan, &hand_over::allowed_by(&plan.filter, token), compile),
+                    Some(token) => {
+                        template(plan, &listener_handoff::allowed_by(&plan.filter, token), compile)
+                    }
                     None => template(plan, &plan.filter, compile),
                 },
                 Err(_) => template(plan, &plan.lasting_filter(), compile_without_notifier),

@@ -6,9 +6,9 @@
 pub mod births;
 mod error;
 pub mod examine;
-mod hand_over;
+pub mod host;
 pub mod launch;
-pub mod place;
+mod listener_handoff;
 pub mod probe;
 mod ruleset;
 pub mod source;

@@ -4,7 +4,7 @@
 use nix::errno::Errno;
 
 use super::error::Error;
-use crate::kernel::{Arch, Kernel, LandlockAbi, NoListener, Notify, Release};
+use crate::kernel::{Arch, Kernel, LandlockAbi, NoListener, NoTrace, Notify, Release};
 use crate::sys::signal::Mask;
 use crate::sys::{self, CallError};
 
@@ -19,9 +19,7 @@ pub fn kernel() -> Result<Kernel, Error> {
     let notify = match sys::seccomp::notification_available() {
         Ok(()) if !sys::prctl::is_filtered() => Ok(()),
         Ok(()) => tried(true)?,
-        Err(errno) => tried(false)?.and(Err(NoListener::Listener(format!(
-            "seccomp answers {errno:?} when asked for user notification"
-        )))),
+        Err(errno) => tried(false)?.and(Err(NoListener::Unavailable(errno))),
     };
     // Only the callers of notified calls are traced.
     let notifies = notify.is_ok();
@@ -43,14 +41,14 @@ pub fn kernel() -> Result<Kernel, Error> {
 /// that the supervisor lacks, which has no more capabilities than its app
 /// (Documentation/admin-guide/LSM/Yama.rst). A scope that forbids its descendants to an
 /// ancestor without CAP_SYS_PTRACE forbids all.
-fn trace() -> Result<(), String> {
+fn trace() -> Result<(), NoTrace> {
     // Without a filter ptrace(2) is not refused.
     if sys::prctl::is_filtered() && sys::syscall_probe::ptrace_is_refused() {
-        return Err("a filter outside refuses it".to_owned());
+        return Err(NoTrace::Filter);
     }
     match yama() {
         None | Some(0 | 1) => Ok(()),
-        Some(scope) => Err(format!("Yama's ptrace_scope is {scope}")),
+        Some(scope) => Err(NoTrace::Yama(scope)),
     }
 }
 
@@ -63,27 +61,23 @@ fn trace() -> Result<(), String> {
 fn tried(listener: bool) -> Result<Result<(), NoListener>, Error> {
     let mask = sys::signal::set_mask(Mask::ALL).map_err(CallError::of("sigprocmask"))?;
     let thread = std::thread::Builder::new().spawn(move || {
-        sys::prctl::set_no_new_privileges()
-            .map_err(|errno| NoListener::Listener(format!("no_new_privs is answered {errno:?}")))?;
-        let alone = || {
-            let refused = |errno| NoListener::Filter(format!("loading a filter is answered {errno:?}"));
-            sys::seccomp::load_without_listener(&sys::seccomp::ALLOW_ALL).map_err(refused)
-        };
+        sys::prctl::set_no_new_privileges().map_err(NoListener::NoNewPrivileges)?;
+        let alone =
+            || sys::seccomp::load_without_listener(&sys::seccomp::ALLOW_ALL).map_err(NoListener::Filter);
         let why = match listener.then(|| sys::seccomp::load(&sys::seccomp::ALLOW_ALL, false)) {
             Some(Ok(_)) => return Ok(()),
-            Some(Err(Errno::EBUSY)) => "EBUSY: something outside listens already".to_owned(),
-            Some(Err(errno)) => format!("loading one is answered {errno:?}"),
+            Some(Err(Errno::EBUSY)) => NoListener::Busy,
+            Some(Err(errno)) => NoListener::Refused(errno),
             None => return alone(),
         };
         // Not even without one: then it is the filter that is refused.
-        alone().and(Err(NoListener::Listener(why)))
+        alone().and(Err(why))
     });
     let ended = thread.map(std::thread::JoinHandle::join);
     // A first thread makes the C library unblock signals of its own.
     sys::signal::set_mask(mask).map_err(CallError::of("sigprocmask"))?;
     let ended = ended.map_err(|error| Error::Thread(sys::errno(&error)))?;
-    let early = || NoListener::Listener("the thread that tried to load one ended early".to_owned());
-    Ok(ended.unwrap_or_else(|_| Err(early())))
+    Ok(ended.unwrap_or(Err(NoListener::Killed)))
 }
 
 /// Whether PR_SET_MDWE is known: the present setting can be read where it is.

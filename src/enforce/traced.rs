@@ -39,7 +39,7 @@ impl Waiting {
 /// # Errors
 /// fork(2) or pipe2(2) failed.
 pub fn begin(command: &Command, plan: &Plan) -> Result<Waiting, CallError> {
-    let confinement = Confinement::unattended(steps(plan), watching(plan.kernel.arch));
+    let confinement = Confinement::without_notifier(steps(plan), watching(plan.kernel.arch));
     let (wait, go) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(CallError::of("pipe"))?;
     match sys::process::fork().map_err(CallError::of("fork"))? {
         Side::Parent(pid) => Ok(Waiting { pid, go }),

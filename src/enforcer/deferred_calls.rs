@@ -6,7 +6,7 @@
 //!   up, for which the kernel grants 45 seconds (/proc/sys/fs/lease-break-time). The
 //!   supervisor opens with O_NONBLOCK whatever an app may hold a lease on; where the kernel
 //!   then answers EWOULDBLOCK, a thread waits for the lease, and the call is decided anew.
-//! - A descriptor is [handed over](super::hand_over) once its caller has run, which a thread
+//! - A descriptor is [installed](super::install_descriptor) once its caller has run, which a thread
 //!   of a low priority may not do for seconds. The calls of such callers are decided
 //!   last, too, so that they do not delay those of others.
 

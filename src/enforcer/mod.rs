@@ -20,8 +20,8 @@ mod deferred_socket_ops;
 mod exec;
 mod files;
 mod fork;
-mod hand_over;
 pub mod inodes;
+mod install_descriptor;
 mod numbers;
 mod perform;
 mod report;
@@ -48,7 +48,7 @@ use crate::event::EventWriter;
 use crate::filter::Access;
 use crate::ids::Pid;
 use crate::image::{FileId, Time};
-use crate::init::request::{InitRequest, RequestSender};
+use crate::init::request::{InitRequest, RequestSender, Worker};
 use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::listener::Listener;
 use crate::notify::memory_cache::MemoryCache;
@@ -64,7 +64,7 @@ use crate::sys::seccomp::NotificationId;
 use crate::syscalls::{self, Handler};
 use crate::tracer::{Operation, Tracer};
 use deferred_calls::{DeferredCalls, LeasedFile};
-use hand_over::CallerLatency;
+use install_descriptor::CallerLatency;
 use sockets::DeferredSocketOp;
 
 /// The decision on a call.
@@ -95,10 +95,8 @@ enum Decision {
     CallerUnreadable,
 }
 
-/// Decides notified calls by a policy.
-pub struct Enforcer {
-    /// The filter's listener.
-    pub listener: Listener,
+/// The worker of an enforced or audited run: an [`Enforcer`] that has no listener yet.
+pub struct EnforcerWorker {
     /// The policy with its lookups.
     pub rules: Arc<PolicyEngine>,
     /// Verifies what an exec has started, where a rule needs that.
@@ -120,21 +118,47 @@ pub struct Enforcer {
     pub app_now: Arc<AtomicI32>,
     /// The entry that COMMAND is.
     pub entry: ProgramIndex,
-    /// Sends requests to the first thread.
-    pub requests: RequestSender,
     /// The supervisor's own ids, to take on a caller's and return.
     pub identity: Identity,
-    /// The sockets that the supervisor has made for the app.
-    pub sockets: Arc<Mutex<SocketRegistry>>,
     /// The start-up, where it has an end.
     pub startup: Option<StartupWatch>,
-    /// What is remembered between calls.
-    pub memory: Remembered,
+    /// The inodes that rights on tracked names are for, as they are at the start.
+    pub inodes: Inodes,
+}
+
+impl Worker for EnforcerWorker {
+    fn run(mut self: Box<Self>, listener: Arc<OwnedFd>, requests: RequestSender) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.start(self.app, Arc::clone(&listener));
+        }
+        Enforcer::new(*self, Listener::new(listener), requests).run();
+    }
+}
+
+/// Decides notified calls by a policy.
+struct Enforcer {
+    listener: Listener,
+    requests: RequestSender,
+    rules: Arc<PolicyEngine>,
+    tracer: Option<Tracer>,
+    document: String,
+    writer: Arc<EventWriter>,
+    audit: bool,
+    killable: bool,
+    inherited: Vec<Vec<u8>>,
+    app: Pid,
+    app_now: Arc<AtomicI32>,
+    entry: ProgramIndex,
+    identity: Identity,
+    /// The sockets that the supervisor has made for the app.
+    sockets: Arc<Mutex<SocketRegistry>>,
+    startup: Option<StartupWatch>,
+    memory: Remembered,
 }
 
 /// What is remembered between calls.
 #[derive(Default)]
-pub struct Remembered {
+struct Remembered {
     /// The profile as a value, from the first hint on.
     document: OnceCell<serde_json::Value>,
     programs: ProgramTable,
@@ -155,17 +179,33 @@ pub struct Remembered {
     waiting: NotificationId,
 }
 
-impl Remembered {
-    /// Only the inodes that are there at the start.
-    pub fn with(inodes: Inodes) -> Remembered {
-        Remembered { inodes: RefCell::new(inodes), ..Remembered::default() }
-    }
-}
-
 impl Enforcer {
+    fn new(worker: EnforcerWorker, listener: Listener, requests: RequestSender) -> Enforcer {
+        let EnforcerWorker { rules, tracer, document, writer, audit, killable, inherited, .. } = worker;
+        let EnforcerWorker { app, app_now, entry, identity, startup, inodes, .. } = worker;
+        Enforcer {
+            listener,
+            requests,
+            rules,
+            tracer,
+            document,
+            writer,
+            audit,
+            killable,
+            inherited,
+            app,
+            app_now,
+            entry,
+            identity,
+            sockets: Arc::default(),
+            startup,
+            memory: Remembered { inodes: RefCell::new(inodes), ..Remembered::default() },
+        }
+    }
+
     /// Serves notified calls until no process uses the filter any more, or until the listener
     /// fails: then it is closed, so that no caller waits for ever.
-    pub fn run(mut self) {
+    fn run(mut self) {
         self.raise_limit();
         if let Err(error) = NotificationServer::new(&mut self).run() {
             (self.requests)(InitRequest::Failed(error));

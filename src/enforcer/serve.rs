@@ -139,7 +139,7 @@ impl NotificationHandler for Enforcer {
         answered(match conclusion {
             Conclusion::Answer(answer) => seccomp::answer(&self.listener, request.id, answer),
             Conclusion::ExceedsFileSize(caller) => self.exceeds_limit(request.id, &caller),
-            Conclusion::InstallDescriptor(handed) => self.hand_over(request, handed),
+            Conclusion::InstallDescriptor(handed) => self.install_descriptor(request, handed),
             Conclusion::Unanswered => Ok(()),
         })
     }

@@ -263,12 +263,13 @@ fn program(profile: &Value, path: &Path, caller: Option<ProfileIndex>) -> Vec<Pa
         operations.extend(append(profile, &["programs"], json!({"path": path})));
     }
     if let Some(caller) = caller.filter(|caller| profile["programs"].get(caller.get()).is_some()) {
-        let edges = &profile["programs"][caller.get()]["may_run"];
-        let listed = elements(edges).any(|edge| {
-            *edge == json!(path) || (edge["path"] == json!(path) && edge.get("applet").is_none())
+        let transitions = &profile["programs"][caller.get()]["may_run"];
+        let listed = elements(transitions).any(|transition| {
+            *transition == json!(path)
+                || (transition["path"] == json!(path) && transition.get("applet").is_none())
         });
         if !listed {
-            operations.push(match edges {
+            operations.push(match transitions {
                 Value::Array(_) => add(format!("/programs/{caller}/may_run/-"), json!(path)),
                 _ => add(format!("/programs/{caller}/may_run"), json!([path])),
             });
@@ -286,15 +287,15 @@ fn applet(profile: &Value, path: &Path, applet: &str, caller: Option<ProfileInde
         operations.extend(append(profile, &["programs"], json!({"path": path, "applet": applet})));
     }
     if let Some(caller) = caller.filter(|caller| profile["programs"].get(caller.get()).is_some()) {
-        let edges = &profile["programs"][caller.get()]["may_run"];
-        let edge = json!({"path": path, "applet": applet});
+        let transitions = &profile["programs"][caller.get()]["may_run"];
+        let transition = json!({"path": path, "applet": applet});
         let all = |listed: &Value| {
             *listed == json!(path) || (listed["path"] == json!(path) && listed.get("applet").is_none())
         };
-        if !elements(edges).any(|listed| all(listed) || is_this(listed)) {
-            operations.push(match edges {
-                Value::Array(_) => add(format!("/programs/{caller}/may_run/-"), edge),
-                _ => add(format!("/programs/{caller}/may_run"), json!([edge])),
+        if !elements(transitions).any(|listed| all(listed) || is_this(listed)) {
+            operations.push(match transitions {
+                Value::Array(_) => add(format!("/programs/{caller}/may_run/-"), transition),
+                _ => add(format!("/programs/{caller}/may_run"), json!([transition])),
             });
         }
     }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Omission, Unconvertible};
 use crate::profile::{
-    self, Capability, Edge, Endpoint, Entry, FileEntry, FileGroup, FileRule, Network, Profile, Program,
-    ProgramPlace, Rights, SyscallRule, TextError,
+    self, Capability, Endpoint, Entry, FileEntry, FileGroup, FileRule, Network, Profile, Program,
+    ProgramPlace, Rights, SyscallRule, TextError, Transition,
 };
 
 /// The sections of a profile that a foreign format has; `None` for what it says nothing about.
@@ -116,9 +116,10 @@ pub(super) fn program(path: PathBuf) -> Program {
 
 /// Lets each of these programs that `runs` execute every one of `run`.
 pub(super) fn connect(programs: &mut [Program], runs: impl Fn(&Path) -> bool, run: &[PathBuf]) {
-    let edge = |path: &PathBuf| Entry { what: Edge { path: path.clone(), applet: None }, why: None };
+    let transition =
+        |path: &PathBuf| Entry { what: Transition { path: path.clone(), applet: None }, why: None };
     for program in programs.iter_mut().filter(|program| runs(program.place.path())) {
-        program.may_run = run.iter().map(edge).collect();
+        program.may_run = run.iter().map(transition).collect();
     }
 }
 
@@ -129,10 +130,10 @@ fn set_entry(programs: &mut Vec<Program>, entry: &Path) {
     }
     if !programs.iter().any(|program| program.entry) {
         // It may run what any other may.
-        let mut run: Vec<Entry<Edge>> = Vec::new();
-        for edge in programs.iter().flat_map(|program| &program.may_run) {
-            if !run.contains(edge) {
-                run.push(edge.clone());
+        let mut run: Vec<Entry<Transition>> = Vec::new();
+        for transition in programs.iter().flat_map(|program| &program.may_run) {
+            if !run.contains(transition) {
+                run.push(transition.clone());
             }
         }
         programs.insert(0, Program { entry: true, may_run: run, ..program(entry.to_owned()) });

@@ -112,7 +112,7 @@ impl<'p> ProfileCoverage<'p> {
         match fact {
             Fact::Program(name) => self.program(name, seen),
             Fact::Entry(name) => self.entry(name),
-            Fact::Edge { from, to } => self.edge(from, to),
+            Fact::Transition { from, to } => self.transition(from, to),
             Fact::Interpreter { path, interpreter } => self.interpreter(path, interpreter),
             Fact::Digest { path, sha256 } => self.digest(path, sha256),
             Fact::File { path, did, .. } => self.files.of_use(path, *did, seen),
@@ -135,7 +135,7 @@ impl<'p> ProfileCoverage<'p> {
             Fact::Loader { .. } => FactCoverage::Granted(vec!["files @runtime".to_owned()]),
             Fact::Moved { .. }
             | Fact::Refused { .. }
-            | Fact::Blind { .. }
+            | Fact::Gap { .. }
             | Fact::Unread { .. }
             | Fact::Numbered { .. }
             | Fact::Credential { .. }
@@ -206,17 +206,17 @@ impl<'p> ProfileCoverage<'p> {
         )
     }
 
-    fn edge(&self, from: &Name, to: &Name) -> FactCoverage {
+    fn transition(&self, from: &Name, to: &Name) -> FactCoverage {
         let (callers, targets) = (self.entries(from), self.entries(to));
         if callers.is_empty() || targets.is_empty() {
             return FactCoverage::Granted(Vec::new());
         }
         let mut used = Vec::new();
         for (caller, program) in &callers {
-            for (number, edge) in program.may_run.iter().enumerate() {
+            for (number, transition) in program.may_run.iter().enumerate() {
                 let names = |target: &Program| {
-                    target.place.path() == edge.what.path
-                        && edge.what.applet.as_ref().is_none_or(|applet| *applet == to.applet)
+                    target.place.path() == transition.what.path
+                        && transition.what.applet.as_ref().is_none_or(|applet| *applet == to.applet)
                 };
                 if targets.iter().any(|(_, target)| names(target)) {
                     used.extend(

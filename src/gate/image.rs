@@ -279,10 +279,10 @@ fn renamed(text: &Value, from: &Path, to: &Path) -> Option<Value> {
         if program["interpreter"] == from {
             replace(format!("/programs/{index}/interpreter"));
         }
-        for (number, edge) in program["may_run"].as_array().into_iter().flatten().enumerate() {
-            if edge == from {
+        for (number, transition) in program["may_run"].as_array().into_iter().flatten().enumerate() {
+            if transition == from {
                 replace(format!("/programs/{index}/may_run/{number}"));
-            } else if edge["path"] == from {
+            } else if transition["path"] == from {
                 replace(format!("/programs/{index}/may_run/{number}/path"));
             }
         }
@@ -466,8 +466,8 @@ fn start(document: &Document, image: &CheckedImage, found: &mut FindingList) {
     if let Err(error) = plan
         && error.pointer.starts_with("/programs")
     {
-        let what =
-            format!("In {} remit-init would not start: {}.", image.name, error.text.trim_end_matches('.'));
-        found.add(GateRule::CannotStart, &*error.pointer, format!("start {}", error.text), what);
+        let fault = error.fault.to_string();
+        let what = format!("In {} remit-init would not start: {}.", image.name, fault.trim_end_matches('.'));
+        found.add(GateRule::CannotStart, &*error.pointer, format!("start {fault}"), what);
     }
 }

@@ -68,13 +68,16 @@ fn program(text: &Value, pointer: &str) -> Option<Value> {
     let is_last = !others.clone().any(|(_, program)| place(program).as_ref() == Some(&path));
     let mut operations = Vec::new();
     for (caller, program) in others {
-        let edges = program["may_run"].as_array().into_iter().flatten().enumerate();
-        let leads = |edge: &Value| match edge.get("path") {
-            None => *edge == path && is_last,
-            Some(to) => *to == path && (edge.get("applet").is_some_and(|one| Some(one) == applet) || is_last),
+        let transitions = program["may_run"].as_array().into_iter().flatten().enumerate();
+        let leads = |transition: &Value| match transition.get("path") {
+            None => *transition == path && is_last,
+            Some(to) => {
+                *to == path && (transition.get("applet").is_some_and(|one| Some(one) == applet) || is_last)
+            }
         };
         // The last first, so that the others keep their places.
-        let gone: Vec<usize> = edges.filter(|(_, edge)| leads(edge)).map(|(number, _)| number).collect();
+        let gone: Vec<usize> =
+            transitions.filter(|(_, transition)| leads(transition)).map(|(number, _)| number).collect();
         operations.extend(
             gone.into_iter().rev().map(
                 |number| json!({ "op": "remove", "path": format!("/programs/{caller}/may_run/{number}") }),

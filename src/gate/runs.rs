@@ -9,8 +9,7 @@ use serde_json::Value;
 use super::rules::GateRule;
 use crate::event::lines::BoundedLines;
 use crate::event::stream::{Origin, Provenance};
-use crate::image::why;
-use crate::learn::{Fact, Observations, Unusable, journal};
+use crate::learn::{Fact, InputFault, Observations, Unusable, journal};
 
 /// The record of one run.
 #[derive(Debug)]
@@ -96,7 +95,7 @@ impl RunRecord {
     /// # Errors
     /// It is neither, or cannot be read.
     pub fn read(name: &str, mut input: impl BufRead) -> Result<RunRecord, Unusable> {
-        let failed = |error| Unusable(format!("{name}: cannot be read: {}", why(&error)));
+        let failed = |error| Unusable::of(name, InputFault::Read(error));
         let journal = is_journal(input.fill_buf().map_err(failed)?);
         if journal {
             return RunJournal::read(name, input).map(RunRecord::Journal);
@@ -129,7 +128,7 @@ impl RunJournal {
         let mut gaps: Vec<String> = notes.into_iter().map(|note| gap(name, &note)).collect();
         for fact in observations.facts().into_keys() {
             match fact {
-                Fact::Blind { what } => gaps.push(format!("reads below {what} may not have been observed")),
+                Fact::Gap { what } => gaps.push(format!("reads below {what} may not have been observed")),
                 Fact::Unread { what } => gaps.push(format!("the arguments of {what} could not be read")),
                 _ => {}
             }
@@ -207,7 +206,7 @@ impl RefusalLog {
         let (mut events, mut others, mut unproven, mut unreadable) = (0u64, 0u64, 0u64, 0u64);
         let (mut last, mut lost, mut disordered) = (0u64, 0u64, 0u64);
         let mut is_over = false;
-        let failed = |error| Unusable(format!("{name}: cannot be read: {}", why(&error)));
+        let failed = |error| Unusable::of(name, InputFault::Read(error));
         while let Some((number, line)) = lines.next_event().map_err(failed)? {
             events += 1;
             let Ok(event) = serde_json::from_slice::<EventKeys>(line) else {
@@ -231,10 +230,7 @@ impl RefusalLog {
             log.take(number, event);
         }
         if events == 0 {
-            return Err(Unusable(format!(
-                "{name}: is neither a journal nor a file of events; expected a first line {{\"journal\":1,…}}, or lines that \
-                 begin {{\"remit\":1"
-            )));
+            return Err(Unusable::of(name, InputFault::NoRun));
         }
         log.add_gaps([
             (others, "lines that look like events have another nonce: another start's, or the app's own"),
@@ -395,7 +391,7 @@ mod tests {
             assert!(gaps.iter().any(|gap| gap.contains(says)), "{says}: {gaps:?}");
         }
         for none in ["", "plain\n", "[]"] {
-            let error = RunRecord::read("x", none.as_bytes()).expect_err("no record").0;
+            let error = RunRecord::read("x", none.as_bytes()).expect_err("no record").to_string();
             assert!(error.contains("neither"), "{error}");
         }
     }
@@ -407,7 +403,7 @@ mod tests {
         let journal = br#"{"journal":1,"run":"app-1","command":["app"],"label":"","exact":false,"fingerprint":{"arch":"x86_64"},"outer":{}}"#;
         crate::mutation::each(&[whole.as_bytes(), journal], |bytes| {
             if let Err(error) = RunRecord::read("run", bytes) {
-                assert!(error.0.starts_with("run"), "{}", error.0);
+                assert!(error.to_string().starts_with("run"), "{error}");
             }
         });
     }

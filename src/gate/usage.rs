@@ -240,7 +240,7 @@ pub fn unused(
             };
         for (subject, patch) in reports {
             // A transition goes with its program, and so it is said there.
-            let ends = subject.strip_prefix("edge ").and_then(|edge| edge.split_once(" -> "));
+            let ends = subject.strip_prefix("edge ").and_then(|transition| transition.split_once(" -> "));
             if ends.is_some_and(|(from, to)| gone.contains(from) || gone.contains(to)) {
                 continue;
             }

@@ -23,7 +23,7 @@ use crate::event::{Event, EventWriter, StartEvent, Status};
 use crate::ids::Pid;
 use crate::init::descendants;
 use crate::init::log_dialect::{InitEvent, LogDialect};
-use crate::init::request::{InitRequest, RequestSender};
+use crate::init::request::{InitRequest, Worker};
 use crate::init::state::{InitAction, InitInput, InitRules, InitState, Terminal};
 use crate::init::tracees::Tracees;
 use crate::journal::Journal;
@@ -60,14 +60,11 @@ pub struct Supervision {
     pub lines: Vec<String>,
     /// Takes state changes of tracees, where a rule needs the post-exec verification.
     pub tracees: Option<Arc<dyn Tracees>>,
-    /// Makes the worker's job from the filter's listener.
-    pub worker: Box<dyn FnOnce(Arc<OwnedFd>, RequestSender) -> WorkerJob>,
+    /// Answers notified calls, in a thread of its own.
+    pub worker: Box<dyn Worker>,
     /// The journal of a learning run.
     pub journal: Option<Arc<Journal>>,
 }
-
-/// The job of the worker: it answers notified calls, in a thread of its own.
-pub type WorkerJob = Box<dyn FnOnce() + Send>;
 
 /// The time from the end of the launch until its memory is freed.
 const SETTLED: Duration = Duration::from_millis(100);

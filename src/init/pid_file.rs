@@ -52,6 +52,14 @@ mod tests {
     }
 
     #[test]
+    fn whatever_the_file_holds_it_is_read_or_refused() {
+        crate::mutation::each(&[b"42\n/var/lib/postgresql\n5432\n", b" 42 "], |bytes| {
+            let pid = std::str::from_utf8(bytes).ok().and_then(number);
+            assert!(pid.is_none_or(|pid| pid > 1), "{pid:?}");
+        });
+    }
+
+    #[test]
     fn only_a_living_child_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("pid");

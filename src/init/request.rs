@@ -1,4 +1,7 @@
-//! Requests of the worker to the first thread.
+//! The worker, as the first thread knows it, and its requests.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use crate::sys::CallError;
 use crate::sys::signal::Received;
@@ -22,3 +25,10 @@ pub enum InitRequest {
 
 /// Sends a request to the first thread.
 pub type RequestSender = Box<dyn Fn(InitRequest) + Send>;
+
+/// What answers the notified calls. It is made before the launch is over, and runs in the thread
+/// `worker` once the filter is in force.
+pub trait Worker: Send {
+    /// Answers the calls that `listener` notifies, until no process has the filter.
+    fn run(self: Box<Self>, listener: Arc<OwnedFd>, requests: RequestSender);
+}

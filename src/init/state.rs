@@ -31,8 +31,9 @@ pub struct InitRules {
     pub terminal: Terminal,
     /// The signal that writes the status report, and is not forwarded.
     pub status: Option<i32>,
-    /// No parent would continue the init once it has stopped: it is PID 1, or leads its session.
-    pub unattended: bool,
+    /// The init's process group is orphaned: it is PID 1, or leads its session, so that no parent would
+    /// continue it once it has stopped.
+    pub is_orphaned: bool,
 }
 
 /// The grace period unless it is set: less than Docker's stop timeout of ten seconds.
@@ -232,7 +233,7 @@ impl InitState {
         match self.rules.terminal {
             // The init itself is in the background, or alone in the foreground.
             Terminal::Group if job_control && named != libc::SIGTSTP => return Vec::new(),
-            Terminal::Group if job_control && signal.code == libc::SI_KERNEL && self.rules.unattended => {
+            Terminal::Group if job_control && signal.code == libc::SI_KERNEL && self.rules.is_orphaned => {
                 return Vec::new();
             }
             Terminal::Group if named == libc::SIGCONT => {
@@ -277,7 +278,7 @@ impl InitState {
     }
 
     fn suspend(&self) -> Vec<InitAction> {
-        if self.rules.unattended { Vec::new() } else { vec![InitAction::Suspend] }
+        if self.rules.is_orphaned { Vec::new() } else { vec![InitAction::Suspend] }
     }
 
     /// The init stops after the app that shares its group. The shell reads the terminal
@@ -303,7 +304,7 @@ impl InitState {
         if self.rules.terminal != Terminal::Group || !job_control {
             return Vec::new();
         }
-        match (self.rules.unattended, self.stop_forwarded) {
+        match (self.rules.is_orphaned, self.stop_forwarded) {
             (false, _) => vec![InitAction::Suspend],
             (true, false) => vec![InitAction::Resume],
             (true, true) => Vec::new(),

@@ -234,7 +234,8 @@ pub enum What {
         value: u64,
     },
     /// Opens below a path are not observed; with `call`, the arguments of this call were not.
-    Blind {
+    #[serde(rename = "blind")]
+    Gap {
         /// The path, or the program that made the call.
         #[serde(default)]
         path: String,
@@ -303,7 +304,7 @@ pub fn unnamed(path: &Path) -> Vec<Observation> {
         return Vec::new();
     }
     let above = path.ancestors().find_map(Path::to_str).unwrap_or("/").to_owned();
-    vec![Observation::ok(What::Blind {
+    vec![Observation::ok(What::Gap {
         path: above,
         call: String::new(),
         why: "a name that is not UTF-8".to_owned(),

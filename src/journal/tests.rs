@@ -42,8 +42,8 @@ impl JournalOutput for Disk {
 }
 
 /// An observation that reads below this path are not observed.
-fn blind(path: &str) -> Observed {
-    let what = What::Blind { path: path.to_owned(), call: String::new(), why: String::new() };
+fn gap(path: &str) -> Observed {
+    let what = What::Gap { path: path.to_owned(), call: String::new(), why: String::new() };
     Observed::new(Duration::ZERO, Phase::Startup, Observation::ok(what))
 }
 
@@ -56,7 +56,7 @@ fn length(line: Observed) -> u64 {
 fn paths(lines: &[&str]) -> Vec<String> {
     let path = |line: &&str| match Line::read(line.as_bytes()).expect("a line") {
         Line::Observed(Observed {
-            observation: Observation { what: What::Blind { path, .. }, .. }, ..
+            observation: Observation { what: What::Gap { path, .. }, .. }, ..
         }) => path,
         other => panic!("{other:?}"),
     };
@@ -110,10 +110,10 @@ impl Bench {
 
 #[test]
 fn what_a_full_disk_cuts_is_cut_away_and_counted() {
-    let bench = Bench::new(length(blind("/0")) * 5 / 2, true);
+    let bench = Bench::new(length(gap("/0")) * 5 / 2, true);
     bench.journal.start().expect("a thread");
     for n in 0..5 {
-        assert!(bench.journal.put(blind(&format!("/{n}")), None));
+        assert!(bench.journal.put(gap(&format!("/{n}")), None));
     }
     bench.settle();
     // There is room again: the next line begins at the start of a line.
@@ -121,7 +121,7 @@ fn what_a_full_disk_cuts_is_cut_away_and_counted() {
         std::thread::yield_now();
     }
     bench.room.store(10_000, Ordering::SeqCst);
-    assert!(bench.journal.put(blind("/after"), None));
+    assert!(bench.journal.put(gap("/after"), None));
     bench.end();
     let text = bench.text();
     let lines: Vec<&str> = text.lines().collect();
@@ -136,17 +136,17 @@ fn what_a_full_disk_cuts_is_cut_away_and_counted() {
 
 #[test]
 fn nothing_follows_a_part_of_a_line_that_cannot_be_taken_away() {
-    let line = Line::Observed(blind("/0")).text();
+    let line = Line::Observed(gap("/0")).text();
     let bench = Bench::new(line.len() as u64 + 7, false);
     bench.journal.start().expect("a thread");
-    bench.journal.put(blind("/0"), None);
-    bench.journal.put(blind("/1"), None);
+    bench.journal.put(gap("/0"), None);
+    bench.journal.put(gap("/1"), None);
     bench.settle();
     while bench.journal.lock().dropped < 1 {
         std::thread::yield_now();
     }
     bench.room.store(10_000, Ordering::SeqCst);
-    bench.journal.put(blind("/after"), None);
+    bench.journal.put(gap("/after"), None);
     bench.end();
     assert_eq!(bench.text(), format!("{line}\n{}", &line[..6]));
 }
@@ -156,12 +156,12 @@ fn an_observer_does_not_wait_for_a_disk_for_long() {
     // Nothing is written: the thread was not started.
     let bench = Bench::new(0, true);
     let began = Instant::now();
-    let put = (0..3 * CAPACITY.0).filter(|n| bench.journal.put(blind(&format!("/{n}")), None)).count();
+    let put = (0..3 * CAPACITY.0).filter(|n| bench.journal.put(gap(&format!("/{n}")), None)).count();
     assert_eq!(put, CAPACITY.0);
     assert_eq!(bench.journal.lock().dropped, 2 * CAPACITY.0 as u64);
     // The queue waited once for room, not 8,192 times.
     assert!(began.elapsed() < ROOM_TIMEOUT * 40, "{:?}", began.elapsed());
-    assert!(!bench.journal.put(blind(&"x".repeat(CAPACITY.1)), None), "bytes are bounded too");
+    assert!(!bench.journal.put(gap(&"x".repeat(CAPACITY.1)), None), "bytes are bounded too");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn the_digest_of_a_program_stands_in_its_line() {
     let bench = Bench::new(1000, true);
     let mut file = tempfile::tempfile().expect("a file");
     io::Write::write_all(&mut file, b"abc").and_then(|()| file.rewind()).expect("written");
-    bench.journal.put(blind("/app"), Some(file));
+    bench.journal.put(gap("/app"), Some(file));
     bench.journal.start().expect("a thread");
     bench.end();
     let line: serde_json::Value =

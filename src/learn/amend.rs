@@ -11,11 +11,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::additions::Additions;
-use super::Unusable;
 use super::changes::{ProfileChange, changes};
+use super::{InputFault, Unusable};
 use crate::event::stream::{BoundedLines, Origin, Provenance};
 use crate::event::{PatchOp, Want};
-use crate::image::why;
 use crate::profile::{self, Document};
 
 /// A proposed profile.
@@ -91,7 +90,7 @@ impl<'d> Amendment<'d> {
         let mut provenance = Provenance::of(&self.nonces);
         let (mut events, mut others, mut unproven) = (0, 0, 0);
         let mut lines = BoundedLines::of(input).with_stdout(!self.nonces.is_empty());
-        let failed = |error| Unusable(format!("{name}: cannot be read: {}", why(&error)));
+        let failed = |error| Unusable::of(name, InputFault::Read(error));
         while let Some((number, line)) = lines.next_event().map_err(failed)? {
             let at = format!("{name}:{number}");
             let event: EventKeys = match serde_json::from_slice(line) {
@@ -117,9 +116,7 @@ impl<'d> Amendment<'d> {
             }
         }
         if events == 0 {
-            return Err(Unusable(format!(
-                "{name}: has no event of remit; expected lines that begin {{\"remit\":1"
-            )));
+            return Err(Unusable::of(name, InputFault::NoEvents));
         }
         if others > 0 {
             self.notes.push(format!(
@@ -165,7 +162,7 @@ impl<'d> Amendment<'d> {
     ///
     /// # Errors
     /// The result is no valid profile: it is too large.
-    pub fn finish(self) -> Result<Amended, Unusable> {
+    pub fn finish(self) -> Result<Amended, InputFault> {
         let mut left_out = self.left_out;
         let mut additions = Additions::to(self.document);
         for (at, want) in self.taken.into_values() {
@@ -174,8 +171,7 @@ impl<'d> Amendment<'d> {
         let (profile, conflicts) = additions.made();
         left_out.extend(conflicts.into_iter().map(|(at, why)| format!("{at}: the hint {why}")));
         let text = profile::write(&profile);
-        let read = profile::read(text.as_bytes())
-            .map_err(|error| Unusable(format!("the amended profile is not valid: {error}")))?;
+        let read = profile::read(text.as_bytes()).map_err(InputFault::Amended)?;
         let changes = changes(&self.document.profile, &read.profile);
         Ok(Amended { text, changes, hints: self.hints, left_out, notes: self.notes })
     }

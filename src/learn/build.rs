@@ -349,7 +349,7 @@ impl Builder<'_> {
             ));
         }
         for (fact, seen) in self.facts {
-            if let Fact::Blind { what } = fact {
+            if let Fact::Gap { what } = fact {
                 self.notes.push(format!("what was read below {what} may not have been seen"));
             }
             if let Fact::Unread { what } = fact {

@@ -152,9 +152,9 @@ fn program(facts: &mut BTreeSet<String>, program: &Program) {
             paths.iter().for_each(|path| put(format!("libraries of {name}: {}", path.display())));
         }
     }
-    reasons(facts, may_run, |edge| {
-        let applet = edge.applet.as_ref().map(|applet| format!(" {applet}")).unwrap_or_default();
-        format!("{name} -> {}{applet}", edge.path.display())
+    reasons(facts, may_run, |transition| {
+        let applet = transition.applet.as_ref().map(|applet| format!(" {applet}")).unwrap_or_default();
+        format!("{name} -> {}{applet}", transition.path.display())
     });
 }
 

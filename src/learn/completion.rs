@@ -32,8 +32,8 @@ pub fn complete(learned: &mut Learned, classes: &[&CompletionClass], reach: &Rea
             names => format!("{} adds {}", class.name, names.join(", ")),
         });
         let before_groups = allow.iter().position(|entry| matches!(entry.what, SyscallRule::Group(_)));
-        let mut at = before_groups.unwrap_or(allow.len());
-        for (call, completed) in new {
+        let from = before_groups.unwrap_or(allow.len());
+        for (at, (call, completed)) in (from..).zip(new) {
             let rule = SyscallRule::Call(call);
             let made = exercise(&completed.path);
             for key in grants::call_keys("allow", &rule) {
@@ -43,7 +43,6 @@ pub fn complete(learned: &mut Learned, classes: &[&CompletionClass], reach: &Rea
             }
             let why = Some(format!("{}: {}; {made}", class.name, completed.why));
             allow.insert(at, Entry { what: rule, why });
-            at += 1;
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Unusable;
+use super::InputFault;
 use super::grants;
 use crate::profile::{self, Profile};
 
@@ -22,7 +22,7 @@ pub struct Decided {
 ///
 /// # Errors
 /// The result is no valid profile, and why.
-pub fn compose(mut learned: Profile, decided: &Decided) -> Result<(Profile, String), Unusable> {
+pub fn compose(mut learned: Profile, decided: &Decided) -> Result<(Profile, String), InputFault> {
     grants::remove(&mut learned, &decided.removed);
     if let Some(base) = &decided.base {
         grants::add(&mut learned, base, false);
@@ -36,8 +36,7 @@ pub fn compose(mut learned: Profile, decided: &Decided) -> Result<(Profile, Stri
         learned.syscalls.startup_only.clear();
     }
     let text = profile::write(&learned);
-    let document = profile::read(text.as_bytes())
-        .map_err(|error| Unusable(format!("what was learned is no valid profile: {error}")))?;
+    let document = profile::read(text.as_bytes()).map_err(InputFault::Learned)?;
     Ok((document.profile, text))
 }
 

@@ -11,7 +11,7 @@ use super::estimate::{Estimate, estimate};
 use super::fact::{Fact, Seen};
 use super::observations::Observations;
 use super::runs::Runs;
-use super::{Name, Unusable};
+use super::{InputFault, Name};
 use crate::syscalls;
 
 /// The largest ratio of two estimates of the total that counts as agreement.
@@ -88,7 +88,7 @@ pub fn confidence(
     observations: &Observations,
     grants: &BTreeMap<&str, &Reason>,
     expect: &[String],
-) -> Result<Confidence, Unusable> {
+) -> Result<Confidence, InputFault> {
     let runs = observations.runs().len();
     let behaviours = behaviours(observations, grants);
     let phases = |all: &[&Seen]| Phases {
@@ -155,7 +155,7 @@ fn behaviour(key: &str, exact: bool) -> Option<(&'static str, &str)> {
     })
 }
 
-fn gate(observations: &Observations, behaviours: &[&Seen], expect: &[String]) -> Result<Gate, Unusable> {
+fn gate(observations: &Observations, behaviours: &[&Seen], expect: &[String]) -> Result<Gate, InputFault> {
     let runs = observations.runs();
     let everything: Vec<Runs> = behaviours.iter().map(|seen| seen.runs()).collect();
     let (ready, served) = at_work(observations);
@@ -268,7 +268,7 @@ fn labels(observations: &Observations, behaviours: &[Runs]) -> BTreeMap<String, 
 }
 
 /// In how many runs each expected behaviour was seen.
-fn expected(observations: &Observations, expect: &[String]) -> Result<Vec<(String, usize)>, Unusable> {
+fn expected(observations: &Observations, expect: &[String]) -> Result<Vec<(String, usize)>, InputFault> {
     let count = |is: &dyn Fn(&Fact) -> bool| {
         let mut runs = Runs::default();
         for (_, seen) in observations.unsorted().filter(|(fact, _)| is(fact)) {
@@ -306,12 +306,7 @@ fn expected(observations: &Observations, expect: &[String]) -> Result<Vec<(Strin
             }
             _ => None,
         };
-        let runs = runs.ok_or_else(|| {
-            Unusable(format!(
-                "--expect {one}: is no behaviour; expected signal:, label:, program:, listen:, connect:, syscall: or \
-                 capability: and what has to be seen"
-            ))
-        })?;
+        let runs = runs.ok_or_else(|| InputFault::Expected(one.clone()))?;
         found.insert(one.clone(), runs);
     }
     Ok(found.into_iter().collect())

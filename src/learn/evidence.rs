@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Unusable;
 use super::build::Reason;
 use super::observations::Observations;
+use super::{InputFault, Unusable};
 use crate::journal::run::Run;
 
 /// The version of the format.
@@ -145,31 +145,25 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Evidence, Unusable> {
     struct Version {
         evidence: u64,
     }
-    let bad = |what: String| Unusable(format!("{name}: {what}"));
+    let bad = |fault| Unusable::of(name, fault);
     // serde would read a list as the fields in their order.
     match bytes.trim_ascii_start().first() {
         Some(b'{') => {}
-        None => return Err(bad("is empty; expected an evidence file, as remit build writes it".to_owned())),
-        Some(_) => {
-            return Err(bad(
-                "is no evidence file; expected a JSON object, as remit build writes it".to_owned()
-            ));
-        }
+        None => return Err(bad(InputFault::EmptyEvidence)),
+        Some(_) => return Err(bad(InputFault::NoObject)),
     }
     if let Ok(Version { evidence }) = serde_json::from_slice(bytes)
         && evidence > VERSION
     {
-        return Err(bad(format!(
-            "version {evidence} of the evidence is newer than this remit, which reads {VERSION}; use a newer remit"
-        )));
+        return Err(bad(InputFault::NewerEvidence { version: evidence, known: VERSION }));
     }
     let file: File<&RawValue> =
-        serde_json::from_slice(bytes).map_err(|error| bad(format!("is no evidence file: {error}")))?;
+        serde_json::from_slice(bytes).map_err(|error| bad(InputFault::Evidence(error)))?;
     if file.evidence != VERSION {
-        return Err(bad(format!("version {} of the evidence never was", file.evidence)));
+        return Err(bad(InputFault::EvidenceVersion(file.evidence)));
     }
-    let observations = Observations::from_parts(file.runs.into_owned(), &file.facts, file.full.into_owned())
-        .map_err(|error| bad(error.0))?;
+    let observations =
+        Observations::from_parts(file.runs.into_owned(), &file.facts, file.full.into_owned()).map_err(bad)?;
     Ok(Evidence {
         profile_digest: file.profile_digest.into_owned(),
         granted: file.granted.into_iter().map(Cow::into_owned).collect(),
@@ -261,7 +255,7 @@ mod tests {
         read("evidence", seed.as_bytes()).expect("evidence");
         crate::mutation::each(&[seed.as_bytes()], |bytes| {
             if let Err(error) = read("evidence", bytes) {
-                assert!(error.0.starts_with("evidence"), "it says where: {}", error.0);
+                assert!(error.to_string().starts_with("evidence"), "it says where: {error}");
             }
         });
     }

@@ -36,7 +36,8 @@ pub enum Fact {
         sha256: String,
     },
     /// One program executed another.
-    Edge {
+    #[serde(rename = "edge")]
+    Transition {
         /// The program that executed.
         from: Name,
         /// The program that was executed.
@@ -88,7 +89,8 @@ pub enum Fact {
         what: String,
     },
     /// Reads that may not have been observed.
-    Blind {
+    #[serde(rename = "blind")]
+    Gap {
         /// The path, and the reason.
         what: String,
     },

@@ -27,8 +27,8 @@ pub fn grants(profile: &Profile) -> Vec<Grant> {
         if program.entry {
             put(format!("entry {}", named(program)), at.clone());
         }
-        for (number, edge) in program.may_run.iter().enumerate() {
-            put(edge_key(program, edge), format!("{at}/may_run/{number}"));
+        for (number, transition) in program.may_run.iter().enumerate() {
+            put(transition_key(program, transition), format!("{at}/may_run/{number}"));
         }
     }
     for (index, entry) in profile.files.iter().enumerate() {
@@ -81,9 +81,9 @@ fn program_key(program: &Program) -> String {
     format!("program {}", named(program))
 }
 
-fn edge_key(program: &Program, edge: &Entry<crate::profile::Edge>) -> String {
-    let applet = edge.what.applet.as_ref().map(|applet| format!(" {applet}")).unwrap_or_default();
-    format!("edge {} -> {}{applet}", named(program), edge.what.path.display())
+fn transition_key(program: &Program, transition: &Entry<crate::profile::Transition>) -> String {
+    let applet = transition.what.applet.as_ref().map(|applet| format!(" {applet}")).unwrap_or_default();
+    format!("edge {} -> {}{applet}", named(program), transition.what.path.display())
 }
 
 fn file_key(path: &str, word: &str) -> String {
@@ -126,7 +126,9 @@ pub fn remove(profile: &mut Profile, gone: &BTreeSet<String>) {
     for program in &mut profile.programs {
         let of = program.clone();
         program.entry &= stays(&format!("entry {}", named(&of)));
-        program.may_run.retain(|edge| stays(&edge_key(&of, edge)) && paths.contains(&edge.what.path));
+        program.may_run.retain(|transition| {
+            stays(&transition_key(&of, transition)) && paths.contains(&transition.what.path)
+        });
     }
     profile.files.retain_mut(|entry| match entry {
         FileEntry::Group(group) => stays(&format!("files {}", group.what.word())),
@@ -175,8 +177,8 @@ pub fn add(profile: &mut Profile, other: &Profile, narrows: bool) {
                 one.interpreter = one.interpreter.take().or(learned.interpreter);
                 one.sha256 = learned.sha256.or(one.sha256.take());
                 let more = learned.may_run.into_iter();
-                let listed: Vec<_> = one.may_run.iter().map(|edge| edge.what.clone()).collect();
-                one.may_run.extend(more.filter(|edge| !listed.contains(&edge.what)));
+                let listed: Vec<_> = one.may_run.iter().map(|transition| transition.what.clone()).collect();
+                one.may_run.extend(more.filter(|transition| !listed.contains(&transition.what)));
             }
         }
     }

@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use std::io::{self, BufRead};
 use std::path::Path;
 
-use super::Unusable;
+use super::error::{InputFault, UncleanRun, Unusable};
 use super::fact::{Did, Fact, Mount, Name};
 use super::files::{NEVER, parent};
 use super::network::{CHOSEN_PORTS, NSCD};
 use super::observations::Observations;
 use super::volatile::{literal, template, volatile};
 use crate::image::digest::ContentHash;
-use crate::image::why;
 use crate::journal::line::{End, Line, LineError, Observed, RunSummary, Start};
 use crate::journal::observation::{Observation, Of, Phase, Value, What, Word};
 use crate::journal::run::Run;
@@ -34,10 +33,10 @@ pub fn read(
 ) -> Result<Vec<String>, Unusable> {
     let mut reader = RunReader { name, number: 0, digest: ContentHash::new(), line: Vec::new() };
     if !reader.next(&mut input)? {
-        return Err(Unusable(format!("{name}: is empty: the run never began")));
+        return Err(Unusable::of(name, InputFault::Empty));
     }
     let (run, unseen) = reader.start()?;
-    let run = into.begin(run).map_err(|error| Unusable(format!("{name}: {}", error.0)))?;
+    let run = into.begin(run).map_err(|fault| Unusable::of(name, fault))?;
     for phase in [Phase::Startup, Phase::Serving] {
         for call in &unseen {
             into.add(Fact::Call { call: (*call).to_owned(), when: None }, run, phase, None);
@@ -53,19 +52,19 @@ pub fn read(
             return Err(wrong);
         }
         if end.is_some() {
-            return Err(reader.wrong("stands after the end of the run; a journal holds one run"));
+            return Err(reader.wrong(InputFault::AfterEnd));
         }
         match Line::read(&reader.line) {
             Ok(Line::Observed(Observed { phase, observation, sha256, .. })) => {
                 observed += 1;
                 unknown += u64::from(observation.what == What::Unknown);
                 let mut facts = FactBuilder { run, phase, into, numbered: &mut numbered };
-                facts.observe(&observation, sha256).map_err(|what| reader.wrong(&what))?;
+                facts.observe(&observation, sha256).map_err(|fault| reader.wrong(fault))?;
             }
             Ok(Line::End(line)) => end = Some(line),
             // Only the last line may be cut; the next read shows whether this is the last.
-            Err(error @ LineError::Malformed(_)) => cut = Some(reader.wrong(&error.to_string())),
-            Err(error) => return Err(reader.wrong(&error.to_string())),
+            Err(error @ LineError::Malformed(_)) => cut = Some(reader.wrong(InputFault::Line(error))),
+            Err(error) => return Err(reader.wrong(InputFault::Line(error))),
         }
     }
     if cut.is_some() {
@@ -77,21 +76,18 @@ pub fn read(
     let lasted = end.as_ref().map_or(0, |end| end.t);
     let end = end.map(|end| end.end);
     let bad = match &end {
-        None => Some("has no end: the run was killed, or is not over".to_owned()),
-        Some(RunSummary { clean: false, ready: Some(false), .. }) => {
-            Some(format!("was stopped after {}, before it was ready", seconds(lasted)))
-        }
-        Some(end) if !end.clean => Some("ended badly".to_owned()),
+        None => Some(UncleanRun::NoEnd),
+        Some(RunSummary { clean: false, ready: Some(false), .. }) => Some(UncleanRun::BeforeReady(lasted)),
+        Some(end) if !end.clean => Some(UncleanRun::Bad),
         Some(RunSummary { lines: Some(lines), .. }) if *lines != observed => {
-            Some(format!("says that it has {lines} lines, and has {observed}"))
+            Some(UncleanRun::Lines { written: *lines, read: observed })
         }
         Some(_) => None,
     };
-    if let Some(bad) = &bad {
+    let clean = bad.is_none();
+    if let Some(bad) = bad {
         if !accept_unclean {
-            return Err(Unusable(format!(
-                "{name}: {bad}; a profile of it would lack what comes later (remove it, or take it with --accept-unclean)"
-            )));
+            return Err(Unusable::of(name, InputFault::Unclean(bad)));
         }
         notes.push(format!("{name}: {bad}; taken nevertheless"));
     }
@@ -103,7 +99,7 @@ pub fn read(
     let digest = format!("sha256:{}", reader.digest.finish());
     let again = into
         .end(run, |run| {
-            run.clean = bad.is_none();
+            run.clean = clean;
             run.dropped = dropped;
             run.journal = digest;
             // The programs of a run are known at its end.
@@ -111,7 +107,7 @@ pub fn read(
                 run.fingerprint.packages = packages;
             }
         })
-        .map_err(|error| Unusable(format!("{name}: {}", error.0)))?;
+        .map_err(|fault| Unusable::of(name, fault))?;
     if again {
         notes.push(format!("{name}: the same run was given before, and counts once"));
     }
@@ -129,27 +125,27 @@ impl RunReader<'_> {
     /// Reads the next line; false at the end of the file.
     fn next(&mut self, input: &mut impl BufRead) -> Result<bool, Unusable> {
         self.line.clear();
-        let failed = |error: io::Error| Unusable(format!("{}: cannot be read: {}", self.name, why(&error)));
+        let failed = |error: io::Error| Unusable::of(self.name, InputFault::Read(error));
         let most = LINE as u64 + 1;
         let length = io::Read::take(&mut *input, most).read_until(b'\n', &mut self.line).map_err(failed)?;
         self.number += u64::from(length > 0);
         if length > LINE {
-            return Err(self.wrong("is longer than 1 MiB, so it is no line of a journal"));
+            return Err(self.wrong(InputFault::LongLine));
         }
         self.digest.update(&self.line);
         Ok(length > 0)
     }
 
-    fn wrong(&self, what: &str) -> Unusable {
-        Unusable(format!("{}:{}: {what}", self.name, self.number))
+    fn wrong(&self, fault: InputFault) -> Unusable {
+        Unusable::at(self.name, self.number, fault)
     }
 
     /// The run, and the calls beyond `@base` that it may have made unwatched.
     fn start(&self) -> Result<(Run, Vec<&'static str>), Unusable> {
-        let start = Start::read(&self.line).map_err(|error| self.wrong(&error.to_string()))?;
+        let start = Start::read(&self.line).map_err(|error| self.wrong(InputFault::Start(error)))?;
         let arch = start.fingerprint.arch.parse::<crate::kernel::Arch>();
-        arch.map_err(|error| self.wrong(&format!("fingerprint: {error}")))?;
-        let command = start.command.into_iter().next().ok_or_else(|| self.wrong("names no command"))?;
+        arch.map_err(|error| self.wrong(InputFault::Arch(error)))?;
+        let command = start.command.into_iter().next().ok_or_else(|| self.wrong(InputFault::NoCommand))?;
         let base = groups::BASE.calls();
         let unwatched = start.unwatched.as_deref();
         let covers =
@@ -176,11 +172,6 @@ impl RunReader<'_> {
     }
 }
 
-/// A duration in the form `0.8 s`.
-fn seconds(milliseconds: u64) -> String {
-    format!("{}.{} s", milliseconds / 1000, milliseconds / 100 % 10)
-}
-
 /// Adds the content of lines to the facts of their run.
 struct FactBuilder<'o> {
     run: usize,
@@ -195,7 +186,7 @@ impl FactBuilder<'_> {
         self.into.add(fact, self.run, self.phase, None);
     }
 
-    fn observe(&mut self, observation: &Observation, sha256: Option<String>) -> Result<(), String> {
+    fn observe(&mut self, observation: &Observation, sha256: Option<String>) -> Result<(), InputFault> {
         let result = &*observation.result;
         let ok = matches!(result, "" | "ok");
         match &observation.what {
@@ -265,10 +256,10 @@ impl FactBuilder<'_> {
             What::Limit { limit, value } => {
                 self.add(Fact::Limit { limit: limit.to_string(), value: *value });
             }
-            What::Blind { path, call, why } if call.is_empty() => {
-                self.add(Fact::Blind { what: format!("{path} ({why})") });
+            What::Gap { path, call, why } if call.is_empty() => {
+                self.add(Fact::Gap { what: format!("{path} ({why})") });
             }
-            What::Blind { path, call, why } => {
+            What::Gap { path, call, why } => {
                 let program = if path.is_empty() { "a program that is not known" } else { path };
                 self.add(Fact::Unread { what: format!("{call} of {program} ({why})") });
             }
@@ -302,7 +293,7 @@ impl FactBuilder<'_> {
 
     /// A socket by such a name is granted as any is; a file is made in a directory that is granted,
     /// but in those that never are.
-    fn numbered(&mut self, name: &str, part: &str, was: &str) -> Result<(), String> {
+    fn numbered(&mut self, name: &str, part: &str, was: &str) -> Result<(), InputFault> {
         let at = name.rfind(['/', '@']).map_or(0, |at| at + 1);
         let (above, last) = name.split_at(at);
         let what = format!("{above}{}", last.replace(part, &format!("{{{was}}}")));
@@ -336,7 +327,7 @@ impl FactBuilder<'_> {
         self.add(Fact::Refused { what: format!("{what}: {result}") });
     }
 
-    fn exec(&mut self, what: &What, sha256: Option<String>) -> Result<(), String> {
+    fn exec(&mut self, what: &What, sha256: Option<String>) -> Result<(), InputFault> {
         let What::Exec { program, applet, parent, parent_applet, loader, interpreter, variables, .. } = what
         else {
             return Ok(());
@@ -360,7 +351,7 @@ impl FactBuilder<'_> {
             self.add(Fact::Entry(program.clone()));
         } else {
             let from = Name { path: absolute(parent)?.to_owned(), applet: parent_applet.clone() };
-            self.add(Fact::Edge { from, to: program.clone() });
+            self.add(Fact::Transition { from, to: program.clone() });
         }
         self.add(Fact::Program(program));
         Ok(())
@@ -406,7 +397,7 @@ fn place(address: &str) -> (String, Option<&str>) {
 }
 
 /// The action of an open, by its access.
-fn opened(access: &Word, directory: bool) -> Result<Did, String> {
+fn opened(access: &Word, directory: bool) -> Result<Did, InputFault> {
     match &**access {
         "read" if directory => Ok(Did::List),
         "list" => Ok(Did::List),
@@ -414,12 +405,17 @@ fn opened(access: &Word, directory: bool) -> Result<Did, String> {
         "write" | "append" | "truncate" => Ok(Did::Write),
         "create" => Ok(Did::Create),
         "ioctl" => Ok(Did::Ioctl),
-        other => Err(format!("access {other:?} is none; expected read, write, create, list or ioctl")),
+        other => Err(InputFault::Access(other.to_owned())),
     }
 }
 
 /// The actions of a change, with their paths.
-fn changed<'l>(op: &str, path: &'l str, to: &'l str, directory: bool) -> Result<Vec<(&'l str, Did)>, String> {
+fn changed<'l>(
+    op: &str,
+    path: &'l str,
+    to: &'l str,
+    directory: bool,
+) -> Result<Vec<(&'l str, Did)>, InputFault> {
     let path = absolute(path)?;
     let made = if directory { Did::MakeDirectory } else { Did::Create };
     Ok(match op {
@@ -435,7 +431,7 @@ fn changed<'l>(op: &str, path: &'l str, to: &'l str, directory: bool) -> Result<
     })
 }
 
-fn mount(of: &Of, path: &str) -> Result<Mount, String> {
+fn mount(of: &Of, path: &str) -> Result<Mount, InputFault> {
     Ok(match &*of.mount {
         _ if path.starts_with("/proc/") || path == "/proc" => Mount::Proc,
         "volume" if of.mount_point.is_empty() => Mount::Volume(None),
@@ -447,11 +443,11 @@ fn mount(of: &Of, path: &str) -> Result<Mount, String> {
 }
 
 /// Checks that a path is absolute.
-fn absolute(path: &str) -> Result<&str, String> {
+fn absolute(path: &str) -> Result<&str, InputFault> {
     let normal = path.starts_with('/')
         && !path.contains('\0')
         && (path == "/" || path[1..].split('/').all(|name| !matches!(name, "" | "." | "..")));
-    if normal { Ok(path) } else { Err(format!("path {path:?} is not absolute and normal")) }
+    if normal { Ok(path) } else { Err(InputFault::Path(path.to_owned())) }
 }
 
 #[cfg(test)]
@@ -469,7 +465,7 @@ mod tests {
         read(&journal).expect("a journal");
         crate::mutation::each(&[&journal, first, end], |bytes| {
             if let Err(error) = read(bytes) {
-                assert!(error.0.starts_with("journal"), "it says where: {}", error.0);
+                assert!(error.to_string().starts_with("journal"), "it says where: {error}");
             }
         });
     }

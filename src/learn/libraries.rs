@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::Unusable;
+use super::error::{InputFault, OtherContent};
 use super::fact::{Did, Fact, Mount, Seen};
 use super::observations::Observations;
 use super::runs::Runs;
@@ -48,7 +48,7 @@ pub fn add_digests(
     runs: &BTreeSet<String>,
     image: &str,
     digests: &BTreeMap<PathBuf, String>,
-) -> Result<BTreeSet<String>, Unusable> {
+) -> Result<BTreeSet<String>, InputFault> {
     let names: Vec<String> = observations.runs().iter().map(|run| run.run.clone()).collect();
     let of_these = |seen: &Runs| seen.iter().filter(|run| runs.contains(&names[*run])).collect::<Runs>();
     let (mut found, mut missing) = (Vec::new(), BTreeSet::new());
@@ -63,11 +63,13 @@ pub fn add_digests(
             (Fact::Digest { path, sha256 }, _) => {
                 let there = digests.get(Path::new(path));
                 if let Some(there) = there.filter(|there| *there != sha256) {
-                    return Err(Unusable(format!(
-                        "run {} executed {path} with the content {sha256}, and {image} has {there}; name the image in \
-                         which the runs were made",
-                        names[first]
-                    )));
+                    return Err(InputFault::OtherImage(OtherContent {
+                        run: names[first].clone(),
+                        path: path.clone(),
+                        executed: sha256.clone(),
+                        image: image.to_owned(),
+                        found: there.clone(),
+                    }));
                 }
             }
             (_, Some(path)) => match digests.get(Path::new(path)) {

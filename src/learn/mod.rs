@@ -17,6 +17,7 @@ mod completion;
 mod compose;
 pub mod confidence;
 pub mod curve;
+mod error;
 pub mod estimate;
 pub mod evidence;
 mod fact;
@@ -33,21 +34,10 @@ pub use build::{Learned, Reason, Wanted, build, by_pointer};
 pub use completion::complete;
 pub use compose::{Decided, compose};
 pub use confidence::{Confidence, confidence};
+pub use error::{InputFault, UncleanRun, Unusable};
 pub use fact::{Did, EXAMPLES, Fact, Mount, Name, Seen};
 pub use files::NEVER as NEVER_GRANTED;
 pub use grants::{Grant, add, grants, keys, remove};
 pub use network::NSCD;
 pub use observations::Observations;
 pub use runs::Runs;
-
-/// Why an input cannot be used: one line, with its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unusable(pub String);
-
-impl std::fmt::Display for Unusable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unusable {}

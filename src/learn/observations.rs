@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use super::Unusable;
+use super::InputFault;
 use super::fact::{Did, Fact, Mount, Seen};
 use super::runs::Runs;
 use crate::journal::observation::Phase;
@@ -82,19 +82,17 @@ impl Observations {
     }
 
     /// Adds a run. Returns its number, for its facts.
-    pub(super) fn begin(&mut self, run: Run) -> Result<usize, Unusable> {
+    pub(super) fn begin(&mut self, run: Run) -> Result<usize, InputFault> {
         if let Some(first) = self.runs.first().filter(|_| !self.is_part) {
             if first.fingerprint.arch != run.fingerprint.arch {
-                return Err(Unusable(format!(
-                    "run {} is from {}, run {} from {}; a profile is for one architecture, so build one for each",
-                    first.run, first.fingerprint.arch, run.run, run.fingerprint.arch
-                )));
+                return Err(InputFault::Architectures(
+                    [first, &run].map(|run| (run.run.clone(), run.fingerprint.arch.clone())),
+                ));
             }
             if first.command != run.command {
-                return Err(Unusable(format!(
-                    "run {} is of {}, run {} of {}; build a profile for each program",
-                    first.run, first.command, run.run, run.command
-                )));
+                return Err(InputFault::Programs(
+                    [first, &run].map(|run| (run.run.clone(), run.command.clone())),
+                ));
             }
         }
         self.runs.push(run);
@@ -103,7 +101,7 @@ impl Observations {
     }
 
     /// Completes a run from its last line. Returns whether it was read before.
-    pub(super) fn end(&mut self, number: usize, complete: impl FnOnce(&mut Run)) -> Result<bool, Unusable> {
+    pub(super) fn end(&mut self, number: usize, complete: impl FnOnce(&mut Run)) -> Result<bool, InputFault> {
         complete(&mut self.runs[number]);
         if self.is_part {
             return Ok(false);
@@ -113,10 +111,7 @@ impl Observations {
             return Ok(false);
         };
         if self.runs[earlier].journal != run.journal {
-            return Err(Unusable(format!(
-                "two runs have the name {}, and are not the same; rename one of them in its first line",
-                run.run
-            )));
+            return Err(InputFault::SameName(run.run.clone()));
         }
         self.same[number] = self.same[earlier];
         Ok(true)
@@ -216,7 +211,7 @@ impl Observations {
     ///
     /// # Errors
     /// The programs or the architecture differ, or two runs have one name.
-    pub fn join(&mut self, other: Observations) -> Result<(), Unusable> {
+    pub fn join(&mut self, other: Observations) -> Result<(), InputFault> {
         let numbers = other.runs.iter().map(|run| Ok(self.admit(run)?.0)).collect::<Result<Vec<_>, _>>()?;
         self.put_all(other, &numbers);
         Ok(())
@@ -226,7 +221,7 @@ impl Observations {
     ///
     /// # Errors
     /// The program or the architecture differs, or another run has its name.
-    pub fn admit(&mut self, run: &Run) -> Result<(usize, bool), Unusable> {
+    pub fn admit(&mut self, run: &Run) -> Result<(usize, bool), InputFault> {
         let number = self.begin(run.clone())?;
         Ok((number, self.end(number, |_| {})?))
     }
@@ -294,9 +289,7 @@ impl Observations {
         runs: Vec<Run>,
         facts: &[&serde_json::value::RawValue],
         full: BTreeSet<String>,
-    ) -> Result<Observations, Unusable> {
-        let bad =
-            || Unusable("has observations that cannot be read; build it again from the journals".into());
+    ) -> Result<Observations, InputFault> {
         let mut observations = Observations { full, ..Observations::default() };
         let count = runs.len();
         for run in runs {
@@ -304,8 +297,8 @@ impl Observations {
             observations.end(number, |_| {})?;
         }
         for fact in facts {
-            let line: FactLine = serde_json::from_str(fact.get()).map_err(|_| bad())?;
-            let runs = |text: &str| Runs::parse(text, count).ok_or_else(bad);
+            let line: FactLine = serde_json::from_str(fact.get()).map_err(|_| InputFault::Observations)?;
+            let runs = |text: &str| Runs::parse(text, count).ok_or(InputFault::Observations);
             let seen = Seen {
                 startup: runs(&line.startup)?,
                 serving: runs(&line.serving)?,

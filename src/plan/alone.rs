@@ -27,7 +27,7 @@ pub fn filter_alone(profile: &Profile, arch: Arch) -> (BTreeMap<&'static str, Ac
         program.libraries = None;
     }
     let kernel = Kernel {
-        notify: Err(NoListener::Listener("there is no supervisor".to_owned())),
+        notify: Err(NoListener::NoSupervisor),
         mdwe: false,
         ..Kernel::stock(Release::new(6, 12), arch)
     };

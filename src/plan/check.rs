@@ -94,9 +94,9 @@ pub(super) fn rules(profile: &Profile, kernel: &Kernel, programs: &Programs) -> 
     for (index, program) in profile.indexed_programs() {
         let at = |key: &str| format!("/programs/{index}/{key}");
         let found = programs.entries.binary_search_by_key(&index, |entry| entry.index).ok();
-        let edges = found.map_or(0, |at| programs.entries[at].may_run.len());
+        let transitions = found.map_or(0, |at| programs.entries[at].may_run.len());
         // One program that may run none could at most execute itself again.
-        if edges < everyone && everyone > 1 {
+        if transitions < everyone && everyone > 1 {
             rules.push(rule(at("may_run"), "it runs these alone".to_owned(), check));
         }
         for (key, is_there, what) in [

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::seen;
+use super::error;
 use super::grants::Granted;
 use super::programs::Programs;
 use super::{Host, PlanError, ProgramTarget, mounts};
@@ -58,7 +58,7 @@ pub(super) fn mounted(
         if belongs_to_code(&mount.point) || is_of_the_kernel(&mount.kind) {
             continue;
         }
-        let there = seen(files.stat(&mount.point), &mount.point, "")?;
+        let there = error::stat(files.stat(&mount.point), &mount.point, "")?;
         let Some(info) = there.filter(|info| info.kind == FileKind::Directory) else { continue };
         if info.canonical != mount.point || holds_what_must_stay(&info.canonical, programs, host, files)? {
             continue;
@@ -131,7 +131,7 @@ fn holds_what_must_stay(
     }
     let guarded = host.guarded.iter().chain(&programs.guarded).map(|(_, path)| path);
     for path in guarded.chain(&host.command) {
-        let there = seen(files.stat(path), path, "")?;
+        let there = error::stat(files.stat(path), path, "")?;
         if is_beneath(path, directory) || there.is_some_and(|info| is_beneath(&info.canonical, directory)) {
             return Ok(true);
         }

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, make_bitflags};
 
-use super::error::seen;
+use super::error;
 use super::file_groups::{ELSEWHERE_DEVICES, KERNELS, LIBRARIES};
 use super::grants::{ALL, Granted};
 use super::programs::Programs;
-use super::{FileGrant, Host, PlanError, devices};
+use super::{FileGrant, Host, PlanError, PlanFault, devices};
 use crate::image::{FileKind, ImageFiles, is_beneath, why};
 use crate::profile::Rights;
 
@@ -25,7 +25,7 @@ pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), Plan
     granted.grants.push(FileGrant {
         rule: pointer.to_owned(),
         path: "/".into(),
-        id: seen(granted.files.stat(Path::new("/")), Path::new("/"), pointer)?.map(|root| root.id),
+        id: error::stat(granted.files.stat(Path::new("/")), Path::new("/"), pointer)?.map(|root| root.id),
         exact: false,
         rights: ALL,
         except: outside.into_iter().collect(),
@@ -45,7 +45,9 @@ pub(super) fn grant(granted: &mut Granted<'_>, pointer: &str) -> Result<(), Plan
 /// Grants the name of the socket of syslog(3), which a syslogd makes again at each start.
 fn log_socket(granted: &mut Granted<'_>, pointer: &str) -> Result<(), PlanError> {
     const DEV: &str = "/dev";
-    let Some(dev) = seen(granted.files.stat(Path::new(DEV)), Path::new(DEV), pointer)? else { return Ok(()) };
+    let Some(dev) = error::stat(granted.files.stat(Path::new(DEV)), Path::new(DEV), pointer)? else {
+        return Ok(());
+    };
     let is_there = dev.kind == FileKind::Directory && dev.canonical == Path::new(DEV);
     if granted.unix && granted.hands_over && is_there {
         let rights = Rights::CREATE.union(Rights::REMOVE);
@@ -67,7 +69,7 @@ pub(super) fn outside(
     outside.extend(programs.executables.iter().map(|executable| executable.info.canonical.clone()));
     outside.extend(programs.libraries.iter().map(|library| library.info.canonical.clone()));
     for path in host.guarded.iter().chain(&programs.guarded).map(|(_, path)| path) {
-        if let Some(info) = seen(files.stat(path), path, "")? {
+        if let Some(info) = error::stat(files.stat(path), path, "")? {
             outside.insert(info.canonical);
         }
     }
@@ -99,7 +101,7 @@ pub(super) fn split(
     pointer: &str,
 ) -> Result<(), PlanError> {
     if rights.contains(Rights::READ)
-        && let Some(info) = seen(granted.files.stat(directory), directory, pointer)?
+        && let Some(info) = error::stat(granted.files.stat(directory), directory, pointer)?
     {
         let widened = match directory.parent() {
             None => AccessFs::ReadDir.into(),
@@ -107,9 +109,10 @@ pub(super) fn split(
         };
         granted.widen(&info, widened, pointer, false);
     }
-    let names = granted.files.list(directory).map_err(|error| {
-        PlanError::at(pointer, format!("cannot list `{}`: {}", directory.display(), why(&error)))
-    })?;
+    let names = granted
+        .files
+        .list(directory)
+        .map_err(|error| PlanError::at(pointer, PlanFault::List(directory.to_owned(), error)))?;
     let inside = inside(directory, outside);
     for (name, is_link) in names {
         let excluded = inside.get(name.as_os_str());

@@ -202,7 +202,7 @@ mod tests {
 
     /// One name may be a variable of two interpreters, and be matched by two patterns.
     #[test]
-    fn a_variable_is_judged_in_one_way() {
+    fn a_variable_is_checked_in_one_way() {
         for (name, kind) in NAMES {
             let name = name.trim_end_matches('*');
             for (pattern, other) in

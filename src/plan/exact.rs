@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::conditions::Alternatives;
-use super::error::PlanError;
+use super::error::{PlanError, PlanFault};
 use crate::kernel::Arch;
 use crate::syscalls::{Condition, Test, groups};
 
@@ -70,18 +70,11 @@ pub(super) fn starts(arch: Arch, dynamic: bool, listed: &BTreeSet<&str>) -> Resu
         here.peek().is_some() && !here.any(|call| listed.contains(call))
     };
     let needed: Vec<_> = LOADER.iter().filter(|(calls, ..)| dynamic && missing(calls)).collect();
-    let Some((calls, what, _)) = needed.first() else { return Ok(()) };
-    let calls: Vec<&str> = calls.iter().filter(there).copied().collect();
-    let mut help: Vec<&str> = needed.iter().map(|(.., help)| *help).collect();
+    let Some((calls, purpose, _)) = needed.first() else { return Ok(()) };
+    let calls: Vec<&'static str> = calls.iter().filter(there).copied().collect();
+    let mut help: Vec<&'static str> = needed.iter().map(|(.., help)| *help).collect();
     help.dedup();
-    Err(PlanError::at(
-        "/syscalls/allow",
-        format!(
-            "is exact and has no {}, by which the loader of a program has to {what}; add {}",
-            calls.join(" or "),
-            help.join(", ")
-        ),
-    ))
+    Err(PlanError::at("/syscalls/allow", PlanFault::NotLoaded { calls, purpose, help }))
 }
 
 const CLONE_THREAD: u64 = 0x1_0000;

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
 
-use super::error::seen;
+use super::error;
 use super::file_groups::{DEVICES, NAMES, OWN_PROCESS, RUNTIME};
 use super::grants::Granted;
 use super::links::{NAMES as NAMING, Planted};
 use super::programs::Programs;
-use super::{FileGrant, Host, PlanError, devices, elsewhere, exposed, second_names};
+use super::{FileGrant, Host, PlanError, PlanFault, devices, elsewhere, exposed, second_names};
 use crate::image::{FileInfo, FileKind, ImageFiles, is_beneath};
 use crate::kernel::Kernel;
 use crate::profile::{FileEntry, FileGroup, FileRule, Profile, Rights};
@@ -59,7 +59,7 @@ pub(super) fn find<'a>(
 impl Granted<'_> {
     /// One entry with a path.
     fn entry(&mut self, rule: &FileRule, pointer: &str) -> Result<(), PlanError> {
-        let there = seen(self.stat(&rule.path), &rule.path, pointer)?;
+        let there = error::stat(self.stat(&rule.path), &rule.path, pointer)?;
         let by_link = there.as_ref().is_some_and(|info| info.canonical != rule.path);
         if let Some(planted) = by_link.then(|| self.links.planted(&rule.path)).flatten() {
             return self.not_followed(rule, &planted, pointer);
@@ -121,16 +121,10 @@ impl Granted<'_> {
                     .push(format!("{pointer}: {path} is not there, and need not be: nothing is granted"));
                 Ok(())
             }
-            (None, _) if rule.allow.contains(Rights::CREATE) => Err(PlanError::at(
-                pointer,
-                format!(
-                    "the directory of `{path}` is not there; make it in the image, or say `\"optional\": true`"
-                ),
-            )),
-            _ => Err(PlanError::at(
-                pointer,
-                format!("`{path}` is not there; put it into the image, or say `\"optional\": true`"),
-            )),
+            (None, _) if rule.allow.contains(Rights::CREATE) => {
+                Err(PlanError::at(pointer, PlanFault::NoDirectory(rule.path.clone())))
+            }
+            _ => Err(PlanError::at(pointer, PlanFault::Missing(rule.path.clone()))),
         }
     }
 
@@ -140,14 +134,9 @@ impl Granted<'_> {
         let path = rule.path.display();
         let names = *last && rule.allow.intersects(NAMING);
         if !names && !rule.optional {
-            return Err(PlanError::at(
-                pointer,
-                format!(
-                    "`{path}` leads over the link `{}`, which {by} lets the app make; name what is meant, perhaps `{}`, or say `\"optional\": true`",
-                    link.display(),
-                    end.display()
-                ),
-            ));
+            let (path, link) = (rule.path.clone(), link.clone());
+            let fault = PlanFault::CreatableLink { path, link, by: by.clone(), end: end.clone() };
+            return Err(PlanError::at(pointer, fault));
         }
         let granted = if names { "the name alone is granted" } else { "nothing is granted" };
         let note = format!(
@@ -157,7 +146,7 @@ impl Granted<'_> {
         self.not_followed.push(note);
         if names
             && let Some(directory) = link.parent()
-            && let Some(parent) = seen(self.files.stat(directory), directory, pointer)?
+            && let Some(parent) = error::stat(self.files.stat(directory), directory, pointer)?
         {
             self.name(link.clone(), rule.allow, pointer);
             self.above(&parent, rule.allow, pointer);
@@ -194,7 +183,7 @@ impl Granted<'_> {
     }
 
     fn parent(&self, path: &Path, pointer: &str) -> Result<Option<FileInfo>, PlanError> {
-        path.parent().map_or(Ok(None), |parent| seen(self.files.stat(parent), parent, pointer))
+        path.parent().map_or(Ok(None), |parent| error::stat(self.files.stat(parent), parent, pointer))
     }
 
     /// The paths of `@runtime` that exist.
@@ -203,7 +192,7 @@ impl Granted<'_> {
         self.list(DEVICES, Rights::READ.union(Rights::WRITE), pointer)?;
         self.list(&["/dev/tty"], Rights::READ.union(Rights::WRITE).union(Rights::IOCTL), pointer)?;
         for path in &self.host.standard_files {
-            let Some(info) = seen(self.files.stat(path), path, pointer)? else { continue };
+            let Some(info) = error::stat(self.files.stat(path), path, pointer)? else { continue };
             let rights = match info.kind {
                 FileKind::Directory => continue,
                 _ if self.is_protected(&info, pointer)? => Rights::READ,
@@ -212,7 +201,7 @@ impl Granted<'_> {
             };
             self.there(&info, rights, pointer);
         }
-        if let Some(info) = seen(self.files.stat(Path::new("/proc")), Path::new("/proc"), pointer)? {
+        if let Some(info) = error::stat(self.files.stat(Path::new("/proc")), Path::new("/proc"), pointer)? {
             self.there(&info, Rights::READ, pointer);
             self.widen(&info, make_bitflags!(AccessFs::{ReadFile | ReadDir}), pointer, false);
             self.own_process(pointer);
@@ -239,7 +228,9 @@ impl Granted<'_> {
     /// Whether a file that is open on a standard descriptor is one that no process inside may change.
     fn is_protected(&self, info: &FileInfo, pointer: &str) -> Result<bool, PlanError> {
         for (_, guarded) in self.host.guarded.iter().chain(&self.programs.guarded) {
-            if seen(self.files.stat(guarded), guarded, pointer)?.is_some_and(|other| other.id == info.id) {
+            if error::stat(self.files.stat(guarded), guarded, pointer)?
+                .is_some_and(|other| other.id == info.id)
+            {
                 return Ok(true);
             }
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
 
-use super::error::seen;
+use super::error;
 use super::links::{Links, Planted};
 use super::programs::Programs;
 use super::{FileGrant, Host, PathRule, PlanError, Widened};
@@ -157,7 +157,7 @@ impl<'a> Granted<'a> {
     /// The paths that exist.
     pub fn list(&mut self, paths: &[&str], rights: Rights, pointer: &str) -> Result<(), PlanError> {
         for path in paths.iter().map(Path::new) {
-            let Some(info) = seen(self.files.stat(path), path, pointer)? else { continue };
+            let Some(info) = error::stat(self.files.stat(path), path, pointer)? else { continue };
             let by_link = info.canonical != path;
             match by_link.then(|| self.links.planted(path)).flatten() {
                 None => self.there(&info, rights, pointer),

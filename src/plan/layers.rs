@@ -58,7 +58,7 @@ impl Plan {
     /// The message of a refusal to start: no filter can be loaded, or the profile needs a missing
     /// feature and does not have `"fallback": "degrade"`.
     pub fn refusal(&self) -> Option<String> {
-        if let Err(NoListener::Filter(why)) = &self.kernel.notify {
+        if let Err(why @ NoListener::Filter(_)) = &self.kernel.notify {
             return Some(format!(
                 "seccomp: {why}, and without a filter nothing is refused; let the runtime's own filter allow seccomp(2), or take on the init alone with --mode off"
             ));
@@ -119,7 +119,9 @@ impl Plan {
             enforced("landlock-scope", landlock.is_some_and(|domain| domain.scope_signal), String::new()),
             match (listener, enforce) {
                 (Ok(_), _) => Layer::new("seccomp", LayerState::Active, &filter),
-                (Err(NoListener::Filter(why)), _) => Layer::new("seccomp", LayerState::Unavailable, why),
+                (Err(why @ NoListener::Filter(_)), _) => {
+                    Layer::new("seccomp", LayerState::Unavailable, &why.to_string())
+                }
                 (Err(_), true) => Layer::new("seccomp", LayerState::Degraded, WITHOUT_NOTIFIER),
                 (Err(_), false) => Layer::new("seccomp", LayerState::Unavailable, WITHOUT_NOTIFIER),
             },

@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use super::error::seen;
-use super::{Libraries, PlanError};
+use super::error;
+use super::{Libraries, PlanError, PlanFault};
 use crate::image::{FileInfo, FileKind, ImageFiles};
 
 /// A file or a directory from which code may be mapped.
@@ -26,7 +26,7 @@ pub(super) fn find(
     let mut found: Vec<Library> = Vec::new();
     for (index, path) in listed.iter().enumerate() {
         let at = format!("{pointer}/libraries/{index}");
-        match seen(files.stat(path), path, &at)? {
+        match error::stat(files.stat(path), path, &at)? {
             Some(info) if matches!(info.kind, FileKind::Regular | FileKind::Directory) => {
                 // `/lib` is `/usr/lib` on most systems.
                 if found.iter().all(|other| other.info.canonical != info.canonical) {
@@ -34,8 +34,7 @@ pub(super) fn find(
                 }
             }
             Some(_) => {
-                let text = format!("`{}` is neither a file nor a directory", path.display());
-                return Err(PlanError::at(at, text));
+                return Err(PlanError::at(at, PlanFault::NotLibrary(path.clone())));
             }
             None => {
                 notes.push(format!("{at}: {} is not there, so nothing is mapped from it", path.display()))

@@ -18,9 +18,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::error::seen;
+use super::error;
 use super::file_groups::ELSEWHERE_DEVICES;
-use super::{Host, PlanError, mounts};
+use super::{Host, PlanError, PlanFault, mounts};
 use crate::image::{FileInfo, FileKind, ImageFiles};
 use crate::profile::{FileEntry, FileGroup, Profile, Rights};
 
@@ -121,18 +121,15 @@ impl<'a> Links<'a> {
         }
         for (pointer, link) in followed {
             if let Some(by) = links.by(&link) {
-                let text = format!(
-                    "it leads over the link `{}`, which {by} lets the app change; name what it leads to",
-                    link.display()
-                );
-                return Err(PlanError::at(pointer, text));
+                let by = by.to_owned();
+                return Err(PlanError::at(pointer, PlanFault::ChangeableLink { link, by }));
             }
         }
         Ok(links)
     }
 
     fn add(&mut self, CreatableName { pointer, own, .. }: CreatableName) -> Result<(), PlanError> {
-        let info = seen(self.files.stat_beside(&own), &own, &pointer)?;
+        let info = error::stat(self.files.stat_beside(&own), &own, &pointer)?;
         if let Some(info) = info.filter(|info| info.canonical == own) {
             if info.kind == FileKind::Directory {
                 self.below.insert(own.clone().into(), pointer.clone());

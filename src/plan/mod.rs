@@ -54,7 +54,7 @@ pub(crate) use calls::LOADER;
 pub use check::{Mechanism, RuleEnforcement};
 pub use data::belongs_to_code;
 pub use dumpable::PR_SET_DUMPABLE;
-pub use error::PlanError;
+pub use error::{PlanError, PlanFault};
 pub(crate) use exact::LAUNCH;
 #[cfg(feature = "tool")]
 pub(crate) use file_groups::{
@@ -210,7 +210,7 @@ pub const LATER_THREADS: usize = 2;
 
 impl Plan {
     /// Whether the launch removes a variable of this name whatever its value is: the profile drops
-    /// it by name. The loader's are judged by their values.
+    /// it by name. The loader's are checked by their values.
     pub fn drops(&self, name: &[u8]) -> bool {
         let all = |pattern: &String| pattern == "*";
         let by_name = self.policy.is_dropped_by_name(name) || self.environment_drop.iter().any(all);

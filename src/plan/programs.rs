@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::error::seen;
+use super::error;
 use super::libraries::Library;
 use super::{
-    Derived, FileProvenance, Host, Libraries, PlanError, PolicyProgram, ProgramIndex, ProgramTarget, Role,
-    libraries,
+    Derived, FileProvenance, Host, Libraries, PlanError, PlanFault, PolicyProgram, ProgramIndex,
+    ProgramTarget, Role, libraries,
 };
-use crate::image::{Executable, FileId, FileInfo, FileKind, ImageFiles, elf, why};
+use crate::image::{Executable, FileId, FileInfo, FileKind, ImageFiles, elf};
 use crate::kernel::{Arch, Kernel};
-use crate::profile::{Edge, Profile, ProfileIndex, Program, ProgramPlace};
+use crate::profile::{Profile, ProfileIndex, Program, ProgramPlace, Transition};
 
 /// The programs of a profile, resolved in this image.
 #[derive(Debug, Default)]
@@ -106,7 +106,7 @@ impl Programs {
                 }
             };
             let interpreter = match &program.interpreter {
-                Some(path) => seen(files.stat(path), path, &pointer)?.map(|info| info.id),
+                Some(path) => error::stat(files.stat(path), path, &pointer)?.map(|info| info.id),
                 None => None,
             };
             let libraries = found.libraries(program, &pointer, before, files)?;
@@ -118,7 +118,7 @@ impl Programs {
                 from_image: program.from_image,
                 entry: program.entry,
                 interpreter,
-                may_run: edges(&at, profile, program),
+                may_run: transitions(&at, profile, program),
                 args: program.args.clone(),
                 applet: program.applet.clone(),
                 own_name: own_name.unwrap_or_default(),
@@ -208,26 +208,21 @@ impl Programs {
             ProgramPlace::Beneath(_) => ("beneath", FileKind::Directory),
         };
         let pointer = format!("{pointer}/{key}");
-        match seen(files.stat(path), path, &pointer)? {
+        match error::stat(files.stat(path), path, &pointer)? {
             Some(info) if info.kind == wanted => Ok(Some(info)),
-            Some(info) if info.kind == FileKind::Directory => Err(PlanError::at(
-                pointer,
-                format!("`{}` is a directory; name a program in it, or use `beneath`", path.display()),
-            )),
-            Some(_) if wanted == FileKind::Directory => Err(PlanError::at(
-                pointer,
-                format!("`{}` is not a directory; use `path` for one program", path.display()),
-            )),
-            Some(_) => Err(PlanError::at(pointer, format!("`{}` is not a regular file", path.display()))),
+            Some(info) if info.kind == FileKind::Directory => {
+                Err(PlanError::at(pointer, PlanFault::ProgramIsDirectory(path.to_owned())))
+            }
+            Some(_) if wanted == FileKind::Directory => {
+                Err(PlanError::at(pointer, PlanFault::NotDirectory(path.to_owned())))
+            }
+            Some(_) => Err(PlanError::at(pointer, PlanFault::NotRegular(path.to_owned()))),
             None if host.embedded => {
                 self.missing("what the next start would take for a program", path, files);
                 self.notes.push(format!("{pointer}: {} is not there, so it is left out", path.display()));
                 Ok(None)
             }
-            None => Err(PlanError::at(
-                pointer,
-                format!("`{}` is not there; put it into the image, or take the entry out", path.display()),
-            )),
+            None => Err(PlanError::at(pointer, PlanFault::NoProgram(path.to_owned()))),
         }
     }
 
@@ -246,12 +241,11 @@ impl Programs {
         let other = &self.entries[earlier.0];
         Err(PlanError::at(
             format!("{pointer}/path"),
-            format!(
-                "`{}` is the same file as `{}` (/programs/{}); list it once, or give each an `applet` of its own",
-                program.place.path().display(),
-                other.path.display(),
-                other.index
-            ),
+            PlanFault::SameProgram {
+                path: program.place.path().to_owned(),
+                other: other.path.clone(),
+                index: other.index.get(),
+            },
         ))
     }
 
@@ -275,26 +269,17 @@ impl Programs {
         let how = read(files, &info.canonical, &at("path"))?;
         match (&how, &program.interpreter) {
             (Executable::Script(line, _), None) => {
-                let text = format!(
-                    "`{}` is a script; add `\"interpreter\": \"{}\"`, which its #! line names",
-                    path.display(),
-                    line.display()
-                );
-                return Err(PlanError::at(at("path"), text));
+                let fault = PlanFault::NoInterpreter { path: path.to_owned(), line: line.clone() };
+                return Err(PlanError::at(at("path"), fault));
             }
             (Executable::Script(line, _), Some(named)) if line != named => {
-                let text = format!(
-                    "the #! line of `{}` names `{}`, not `{}`; write what it names",
-                    path.display(),
-                    line.display(),
-                    named.display()
-                );
-                return Err(PlanError::at(at("interpreter"), text));
+                let (path, line, named) = (path.to_owned(), line.clone(), named.clone());
+                let fault = PlanFault::OtherInterpreter { path, line, named };
+                return Err(PlanError::at(at("interpreter"), fault));
             }
             (Executable::Script(..), Some(_)) => {}
             (_, Some(_)) => {
-                let text = format!("`{}` is no script; take `interpreter` out", path.display());
-                return Err(PlanError::at(at("interpreter"), text));
+                return Err(PlanError::at(at("interpreter"), PlanFault::NotScript(path.to_owned())));
             }
             (_, None) => {}
         }
@@ -319,41 +304,21 @@ impl Programs {
             }
             Executable::Script(interpreter, _) if scripts > 0 => (interpreter, Role::Interpreter),
             Executable::Script(..) => {
-                let text =
-                    format!("`{}`: interpreters are scripts, more than {MOST_SCRIPTS} deep", path.display());
-                return Err(PlanError::at(pointer, text));
+                let fault = PlanFault::DeepScript { path: path.to_owned(), most: MOST_SCRIPTS };
+                return Err(PlanError::at(pointer, fault));
             }
             Executable::Foreign(machine) => {
-                let text = format!(
-                    "`{}` is an ELF file for another machine (e_machine {machine}); put this architecture's into the image",
-                    path.display()
-                );
-                return Err(PlanError::at(pointer, text));
+                return Err(PlanError::at(pointer, PlanFault::Foreign { path: path.to_owned(), machine }));
             }
             Executable::Unknown => {
-                let text = format!(
-                    "the kernel cannot execute `{}`: it is neither an ELF program nor begins with #!",
-                    path.display()
-                );
-                return Err(PlanError::at(pointer, text));
+                return Err(PlanError::at(pointer, PlanFault::NotExecutable(path.to_owned())));
             }
         };
-        let word = role.name();
         if !next.is_absolute() {
-            let text = format!(
-                "the {word} of `{}` is `{}`, which is no absolute path",
-                path.display(),
-                next.display()
-            );
-            return Err(PlanError::at(pointer, text));
+            return Err(PlanError::at(pointer, PlanFault::Relative { path: path.to_owned(), role, next }));
         }
-        let Some(info) = seen(files.stat(&next), &next, pointer)? else {
-            let text = format!(
-                "the {word} of `{}`, `{}`, is not there; put it into the image",
-                path.display(),
-                next.display()
-            );
-            return Err(PlanError::at(pointer, text));
+        let Some(info) = error::stat(files.stat(&next), &next, pointer)? else {
+            return Err(PlanError::at(pointer, PlanFault::NoFile { path: path.to_owned(), role, next }));
         };
         let how = read(files, &info.canonical, pointer)?;
         self.derive(next.clone(), role, info, pointer);
@@ -365,7 +330,7 @@ impl Programs {
     fn loaders(&mut self, pointer: &str, files: &dyn ImageFiles, arch: Arch) -> Result<(), PlanError> {
         self.dynamic = true;
         for loader in elf::standard_loaders(arch) {
-            match seen(files.stat(loader), loader, pointer)? {
+            match error::stat(files.stat(loader), loader, pointer)? {
                 Some(there) => self.derive(loader.to_owned(), Role::Loader, there, pointer),
                 None => self.missing("what the next start would take for a loader", loader, files),
             }
@@ -422,7 +387,7 @@ fn is_command(
     files: &dyn ImageFiles,
 ) -> Result<bool, PlanError> {
     let Some(command) = &host.command else { return Ok(false) };
-    Ok(seen(files.stat(command), command, pointer)?.is_some_and(|command| command.id == info.id))
+    Ok(error::stat(files.stat(command), command, pointer)?.is_some_and(|command| command.id == info.id))
 }
 
 /// Why an entry whose file is there is left out, if it is: where files of the image cannot be distinguished
@@ -452,14 +417,20 @@ fn left_out(
 
 /// The entries that `program` may run, by their indices in the profile; `at` has the entries of
 /// each path.
-fn edges(at: &BTreeMap<&Path, Vec<ProfileIndex>>, profile: &Profile, program: &Program) -> Vec<ProfileIndex> {
-    let leads = |edge: &Edge, other: &Program| edge.applet.is_none() || edge.applet == other.applet;
-    let mut edges = BTreeSet::new();
-    for edge in program.may_run.iter().map(|edge| &edge.what) {
-        let there = at.get(edge.path.as_path()).into_iter().flatten();
-        edges.extend(there.filter(|index| leads(edge, &profile.programs[index.get()])));
+fn transitions(
+    at: &BTreeMap<&Path, Vec<ProfileIndex>>,
+    profile: &Profile,
+    program: &Program,
+) -> Vec<ProfileIndex> {
+    let leads = |transition: &Transition, other: &Program| {
+        transition.applet.is_none() || transition.applet == other.applet
+    };
+    let mut transitions = BTreeSet::new();
+    for transition in program.may_run.iter().map(|transition| &transition.what) {
+        let there = at.get(transition.path.as_path()).into_iter().flatten();
+        transitions.extend(there.filter(|index| leads(transition, &profile.programs[index.get()])));
     }
-    edges.into_iter().collect()
+    transitions.into_iter().collect()
 }
 
 /// The entries of each file that were found so far.
@@ -488,7 +459,5 @@ impl Known {
 }
 
 fn read(files: &dyn ImageFiles, path: &Path, pointer: &str) -> Result<Executable, PlanError> {
-    files
-        .executable(path)
-        .map_err(|error| PlanError::at(pointer, format!("cannot read `{}`: {}", path.display(), why(&error))))
+    files.executable(path).map_err(|error| PlanError::at(pointer, PlanFault::Read(path.to_owned(), error)))
 }

@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::error::seen;
+use super::error;
 use super::file_groups::OWN_PROCESS;
 use super::grants::Granted;
 use super::links::NAMES;
 use super::mounts;
-use super::{FileGrant, PlanError, ProgramTarget};
+use super::{FileGrant, PlanError, PlanFault, ProgramTarget};
 use crate::image::{FileId, FileKind, is_beneath};
 use crate::profile::Rights;
 
@@ -30,7 +30,7 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
     for (what, path) in granted.host.guarded.iter().chain(&granted.programs.guarded) {
         // A device has no content that could be changed; the app may use one such as /dev/full or
         // a terminal.
-        if let Some(info) = seen(granted.files.stat(path), path, "")?
+        if let Some(info) = error::stat(granted.files.stat(path), path, "")?
             && info.kind != FileKind::Device
         {
             refuse_change(granted, &info.canonical, CHANGES, what)?;
@@ -39,8 +39,8 @@ pub(super) fn check(granted: &Granted<'_>) -> Result<Vec<(FileId, PathBuf)>, Pla
     }
     for (what, name) in granted.host.links.iter().chain(&granted.programs.names) {
         // Only a file can be written; a link, or a path that does not exist, is only a name.
-        let is_file =
-            granted.files.read_link(name).is_none() && seen(granted.files.stat(name), name, "")?.is_some();
+        let is_file = granted.files.read_link(name).is_none()
+            && error::stat(granted.files.stat(name), name, "")?.is_some();
         refuse_change(granted, name, if is_file { CHANGES } else { NAMES }, what)?;
     }
     for entry in &granted.programs.entries {
@@ -98,11 +98,11 @@ fn refuse_change_of(granted: &Granted<'_>, path: &Path, rights: Rights, what: &s
         None => Ok(()),
         Some(grant) => Err(PlanError::at(
             &*grant.rule,
-            format!(
-                "it lets the app change `{}`, {what}, through `{}`; take write, create and remove away, or move one of them",
-                path.display(),
-                grant.path.display()
-            ),
+            PlanFault::Changeable {
+                path: path.to_owned(),
+                what: what.to_owned(),
+                through: grant.path.clone(),
+            },
         )),
     }
 }
@@ -119,11 +119,7 @@ fn refuse_second_names(
         None => Ok(()),
         Some((grant, (_, path))) => Err(PlanError::at(
             &*grant.rule,
-            format!(
-                "it lets the app change `{}`, which is the same file as `{}` (a hard link); take `write` away, or copy the file",
-                grant.path.display(),
-                path.display()
-            ),
+            PlanFault::HardLink { path: grant.path.clone(), other: path.clone() },
         )),
     }
 }
@@ -148,11 +144,11 @@ fn refuse_within(granted: &Granted<'_>, directory: &Path, what: &str) -> Result<
         None => Ok(()),
         Some(grant) => Err(PlanError::at(
             &*grant.rule,
-            format!(
-                "`{}` is in or around `{}`, {what}; move it to a directory of its own",
-                grant.path.display(),
-                directory.display()
-            ),
+            PlanFault::Within {
+                path: grant.path.clone(),
+                directory: directory.to_owned(),
+                what: what.to_owned(),
+            },
         )),
     }
 }
@@ -168,12 +164,6 @@ fn refuse_proc(granted: &Granted<'_>) -> Result<(), PlanError> {
     let bad = granted.grants.iter().find(|grant| writes(grant) && !own(grant));
     match bad {
         None => Ok(()),
-        Some(grant) => Err(PlanError::at(
-            &*grant.rule,
-            format!(
-                "`{}` lets the app write below /proc, and so into the memory of programs; grant `read` alone",
-                grant.path.display()
-            ),
-        )),
+        Some(grant) => Err(PlanError::at(&*grant.rule, PlanFault::Proc(grant.path.clone()))),
     }
 }

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::error::seen;
+use super::error;
 use super::file_groups::KERNELS;
 use super::grants::Granted;
 use super::{PlanError, ProgramTarget, mounts};
@@ -48,7 +48,7 @@ pub(super) fn find(granted: &mut Granted<'_>, profile: &Profile) -> Result<(), P
             _ => continue,
         };
         let pointer = format!("/files/{index}");
-        let there = seen(granted.stat(root), root, &pointer)?;
+        let there = error::stat(granted.stat(root), root, &pointer)?;
         let Some(info) = there.filter(|info| info.kind == FileKind::Directory) else { continue };
         for part in mounts::parts(&mounts, &info.canonical) {
             if devices.contains(&device(part)) {
@@ -85,7 +85,7 @@ fn sought(granted: &mut Granted<'_>, searched: bool) -> Result<BTreeMap<FileId, 
         granted.programs.executables.iter().map(|executable| executable.info.clone()).collect();
     infos.extend(granted.programs.libraries.iter().map(|library| library.info.clone()));
     for (_, path) in granted.host.guarded.iter().chain(&granted.programs.guarded) {
-        infos.extend(seen(granted.files.stat(path), path, "")?);
+        infos.extend(error::stat(granted.files.stat(path), path, "")?);
     }
     let mut sought = BTreeMap::new();
     for info in infos {

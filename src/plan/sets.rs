@@ -6,8 +6,8 @@ use caps::{Capability, CapsHashSet};
 
 use super::environment::LOADER;
 use super::step::names;
-use super::{Capabilities, Host, Plan, PlanError, ResourceLimit, step};
-use crate::ids::{self, Gid};
+use super::{Capabilities, Host, Plan, PlanError, PlanFault, ResourceLimit, step};
+use crate::ids::Gid;
 use crate::profile::{Mode, Profile, RunAs};
 
 impl Plan {
@@ -41,19 +41,8 @@ pub(super) fn run_as(profile: &Profile, host: &Host) -> Result<Option<RunAs>, Pl
     if takes.is_empty() {
         return Ok(Some(wanted.clone()));
     }
-    Err(PlanError::at(
-        "/run_as",
-        format!(
-            "cannot become uid {} gid {} groups {} from uid {} gid {} groups {}: it takes {}, which this place does not have; start the container as that user, or add the capability",
-            wanted.user,
-            wanted.group,
-            ids::list(&wanted.groups),
-            host.ids.user,
-            host.ids.group,
-            ids::list(&host.ids.groups),
-            names(&takes)
-        ),
-    ))
+    let (wanted, own) = (wanted.clone(), host.ids.clone());
+    Err(PlanError::at("/run_as", PlanFault::User { wanted, own, missing: takes }))
 }
 
 /// The supervisor's capabilities beside the app's own: it changes to the app's user to access its
@@ -108,12 +97,8 @@ pub(super) fn limits(profile: &Profile, host: &Host) -> Result<Vec<(ResourceLimi
         if let Some(hard) = hard
             && value > hard
         {
-            return Err(PlanError::at(
-                format!("/limits/{}", limit.name()),
-                format!(
-                    "{value} is above the hard limit here, {hard}; ask for less, or raise the container's ulimit"
-                ),
-            ));
+            let pointer = format!("/limits/{}", limit.name());
+            return Err(PlanError::at(pointer, PlanFault::Limit { value, hard }));
         }
         limits.push((limit, value));
     }

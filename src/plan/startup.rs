@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::conditions::{AF_UNIX, Alternatives, SOCK_DGRAM, one_of};
 use super::network::Sockets;
-use super::{Plan, PlanError};
+use super::{Plan, PlanError, PlanFault};
 use crate::filter::{Access, Filter};
 use crate::kernel::Kernel;
 use crate::profile::{Endpoint, Mode, Profile, Ready, SyscallRule, endpoint_text};
@@ -107,10 +107,7 @@ impl Startup {
     ) -> Result<Option<Startup>, PlanError> {
         let Some(ready) = profile.ready else { return Ok(None) };
         if ready == Ready::Listening && profile.network.listen.is_empty() {
-            return Err(PlanError::at(
-                "/ready",
-                "\"listening\" waits for what `network.listen` names, which is nothing; name a port there, or write \"notify\" or \"delay\"",
-            ));
+            return Err(PlanError::at("/ready", PlanFault::NothingListens));
         }
         let mut taken: BTreeMap<&'static str, Alternatives> = BTreeMap::new();
         for entry in &profile.syscalls.startup_only {

@@ -77,13 +77,13 @@ impl PolicyEngine {
         let Some(caller) = caller else {
             return Err(refuse(&target.named, "/programs".into(), None));
         };
-        let edges = &self.policy.program(caller).may_run;
-        let has_edge = |entry: &ProgramIndex| edges.contains(&self.policy.program(*entry).index);
+        let transitions = &self.policy.program(caller).may_run;
+        let has_transition = |entry: &ProgramIndex| transitions.contains(&self.policy.program(*entry).index);
         let applets: Vec<ProgramIndex> =
             entries.iter().copied().filter(|entry| self.is_applet(*entry, called.args)).collect();
-        if !applets.iter().any(has_edge) {
+        if !applets.iter().any(has_transition) {
             let rule = format!("/programs/{}/may_run", self.policy.program(caller).index);
-            return Err(match (entries.iter().find(|entry| has_edge(entry)), called.args) {
+            return Err(match (entries.iter().find(|entry| has_transition(entry)), called.args) {
                 // The caller may run the file, but not with these arguments or users.
                 (Some(entry), Some(args)) if applets.is_empty() => {
                     self.other_applet(*entry, target, args, index)
@@ -109,7 +109,7 @@ impl PolicyEngine {
             });
         }
         let mut refusal = None;
-        for entry in applets.into_iter().filter(has_edge) {
+        for entry in applets.into_iter().filter(has_transition) {
             match self.is_called_so(entry, target, called) {
                 None => return Ok(entry),
                 Some(refused) => drop(refusal.get_or_insert(refused)),

@@ -125,7 +125,7 @@ pub enum Verdict {
 }
 
 /// The entry of the program, or the reason why it has none.
-type Judged = Result<ProgramIndex, Box<Denial>>;
+type EntryDecision = Result<ProgramIndex, Box<Denial>>;
 
 impl PolicyEngine {
     /// Decides on the program that an exec by the program entry `caller` has started.
@@ -147,7 +147,7 @@ impl PolicyEngine {
         caller: Option<ProgramIndex>,
         started: &StartedProgram,
         files: &dyn FileContents,
-    ) -> Result<Judged, NotYet> {
+    ) -> Result<EntryDecision, NotYet> {
         if !started.linked {
             // A memfd, or a file that was removed: it cannot be listed.
             return Ok(Err(refuse(&started.canonical, "/programs".into(), None)));
@@ -158,8 +158,8 @@ impl PolicyEngine {
         // The interpreter of a listed script has the script's entry, even where it is a program too.
         let listed = self.interpreters.contains(&started.id);
         let mut refused = None;
-        if listed && let Some((script, judged)) = self.as_script(caller, started, files)? {
-            match judged {
+        if listed && let Some((script, decided)) = self.as_script(caller, started, files)? {
+            match decided {
                 Ok(entry) => return self.digested(entry, Some(&script), started, files),
                 Err(refusal) => refused = Some(refusal),
             }
@@ -170,9 +170,9 @@ impl PolicyEngine {
         };
         if !listed
             && !self.beneath.is_empty()
-            && let Some((script, judged)) = self.as_script(caller, started, files)?
+            && let Some((script, decided)) = self.as_script(caller, started, files)?
         {
-            match judged {
+            match decided {
                 Ok(entry) => return self.digested(entry, Some(&script), started, files),
                 Err(refusal) => refused = Some(refusal),
             }
@@ -190,7 +190,7 @@ impl PolicyEngine {
         caller: Option<ProgramIndex>,
         started: &StartedProgram,
         files: &dyn FileContents,
-    ) -> Result<Judged, NotYet> {
+    ) -> Result<EntryDecision, NotYet> {
         let listed = self.programs.contains_key(&started.id);
         let derived = self.policy.derived.get(&started.id) == Some(&Role::Loader);
         let below = self.beneath(&started.canonical).next().is_some();
@@ -211,7 +211,7 @@ impl PolicyEngine {
         caller: Option<ProgramIndex>,
         started: &StartedProgram,
         files: &dyn FileContents,
-    ) -> Result<Option<(Script, Judged)>, NotYet> {
+    ) -> Result<Option<(Script, EntryDecision)>, NotYet> {
         let initial_stack = &started.initial_stack;
         // The kernel passes the executed path to an interpreter.
         let args = &initial_stack.args.list;
@@ -237,11 +237,11 @@ impl PolicyEngine {
         };
         let cut = !initial_stack.args.is_whole();
         let called = Called { args: Some(&args[lead..]), cut, uids: Some(started.uids) };
-        let judged = match self.exec(caller, &target, called) {
+        let decided = match self.exec(caller, &target, called) {
             Ok(entry) => self.variable_of_scripts(&initial_stack.for_scripts, files)?.map_or(Ok(entry), Err),
             refused => refused,
         };
-        Ok(Some((script, judged)))
+        Ok(Some((script, decided)))
     }
 
     /// Denies a started program that cannot be read.
@@ -263,7 +263,7 @@ impl PolicyEngine {
         script: Option<&Script>,
         started: &StartedProgram,
         files: &dyn FileContents,
-    ) -> Result<Judged, NotYet> {
+    ) -> Result<EntryDecision, NotYet> {
         let Some(wanted) = self.digest(entry) else { return Ok(Ok(entry)) };
         let found = files.digest(started, script)?;
         let is_it = found.as_deref() == Some(wanted);

@@ -25,7 +25,7 @@ fn wrong(pointer: String, message: String) -> Result<(), Wrong> {
 pub(super) fn check(profile: &Profile) -> Result<(), Wrong> {
     an_entry(&profile.programs)?;
     no_program_twice(&profile.programs)?;
-    edges_lead_somewhere(&profile.programs)?;
+    transitions_lead_somewhere(&profile.programs)?;
     nothing_writes_programs_or_proc(profile)?;
     start_up_has_an_end(profile)
 }
@@ -65,19 +65,19 @@ fn no_program_twice(programs: &[Program]) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn edges_lead_somewhere(programs: &[Program]) -> Result<(), Wrong> {
+fn transitions_lead_somewhere(programs: &[Program]) -> Result<(), Wrong> {
     let (mut paths, mut applets) = (HashSet::new(), HashSet::new());
     for program in programs {
         paths.insert(program.place.path());
         applets.extend(program.applet.as_ref().map(|applet| (program.place.path(), applet)));
     }
     for (index, program) in programs.iter().enumerate() {
-        for (number, edge) in program.may_run.iter().enumerate() {
+        for (number, transition) in program.may_run.iter().enumerate() {
             let pointer = format!("/programs/{index}/may_run/{number}");
-            let path = edge.what.path.display();
-            if !paths.contains(edge.what.path.as_path()) {
+            let path = transition.what.path.display();
+            if !paths.contains(transition.what.path.as_path()) {
                 let paths = programs.iter().filter_map(|other| other.place.path().to_str());
-                let above = programs.iter().find(|other| matches!(&other.place, ProgramPlace::Beneath(directory) if edge.what.path.starts_with(directory)));
+                let above = programs.iter().find(|other| matches!(&other.place, ProgramPlace::Beneath(directory) if transition.what.path.starts_with(directory)));
                 let instead = match (above, nearest(&path.to_string(), paths)) {
                     (Some(above), _) => {
                         let directory = above.place.path().display();
@@ -88,8 +88,8 @@ fn edges_lead_somewhere(programs: &[Program]) -> Result<(), Wrong> {
                 };
                 return wrong(pointer, format!("{path} is no entry of programs; {instead}"));
             }
-            let Some(applet) = &edge.what.applet else { continue };
-            if !applets.contains(&(edge.what.path.as_path(), applet)) {
+            let Some(applet) = &transition.what.applet else { continue };
+            if !applets.contains(&(transition.what.path.as_path(), applet)) {
                 return wrong(pointer, format!("no entry of programs for {path} has the applet {applet:?}"));
             }
         }
@@ -307,9 +307,9 @@ mod tests {
     }
 
     #[test]
-    fn an_edge_leads_to_an_entry_and_to_an_applet_of_it() {
-        let programs = |edge: Value| {
-            json!([{ "path": "/app", "entry": true, "may_run": ["/app", edge] },
+    fn a_transition_leads_to_an_entry_and_to_an_applet_of_it() {
+        let programs = |transition: Value| {
+            json!([{ "path": "/app", "entry": true, "may_run": ["/app", transition] },
                    { "path": "/bin/busybox", "applet": "sh" }, { "beneath": "/usr/bin" }])
         };
         for good in

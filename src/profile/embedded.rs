@@ -212,8 +212,9 @@ mod tests {
         assert_eq!(places(&app), ["/usr", "/bin", "/sbin", "/app/helper", "/app/server"].map(Path::new));
         for program in &app.profile.programs {
             assert!(program.entry);
-            let edges: Vec<&Path> = program.may_run.iter().map(|edge| edge.what.path.as_path()).collect();
-            assert_eq!(edges, places(&app), "each may run each");
+            let transitions: Vec<&Path> =
+                program.may_run.iter().map(|transition| transition.what.path.as_path()).collect();
+            assert_eq!(transitions, places(&app), "each may run each");
         }
         assert!(matches!(app.profile.programs[4].place, ProgramPlace::Path(_)));
         assert_ne!(app.digest, covered.digest, "the digest is of what is in force");

@@ -187,7 +187,7 @@ pub struct Program {
     /// The interpreter that the script's `#!` line has to name.
     pub interpreter: Option<PathBuf>,
     /// The entries that it may execute.
-    pub may_run: Vec<Entry<Edge>>,
+    pub may_run: Vec<Entry<Transition>>,
     /// The alternatives for its arguments after argv\[0\]; `None`: any.
     pub args: Option<Vec<Vec<ArgPattern>>>,
     /// The name by which a multi-call binary is called.
@@ -224,7 +224,7 @@ impl ProgramPlace {
 
 /// A `may_run` item, a program that another may execute: an entry's path, perhaps one applet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edge {
+pub struct Transition {
     /// The `path` or `beneath` of an entry.
     pub path: PathBuf,
     /// One applet; `None`: all of them.

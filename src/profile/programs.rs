@@ -3,7 +3,7 @@
 use super::error::{ReadError, quoted};
 use super::located::{Located, Object};
 use super::values::{count, path, uid, why};
-use super::{ArgPattern, Edge, Entry, Program, ProgramPlace};
+use super::{ArgPattern, Entry, Program, ProgramPlace, Transition};
 
 const KEYS: &[&str] = &[
     "path",
@@ -30,7 +30,7 @@ pub(super) fn program(item: &Located) -> Result<Program, ReadError> {
         from_image: object.read("from_image", Located::flag)?.unwrap_or(false),
         entry: object.read("entry", Located::flag)?.unwrap_or(false),
         interpreter: object.read("interpreter", path)?,
-        may_run: object.list("may_run", edge)?,
+        may_run: object.list("may_run", transition)?,
         args: object.read("args", |place| {
             place.some("leave it out to mean any arguments; [[]] means none", arguments)
         })?,
@@ -67,12 +67,12 @@ fn place(item: &Located, object: &Object) -> Result<ProgramPlace, ReadError> {
     }
 }
 
-fn edge(item: &Located) -> Result<Entry<Edge>, ReadError> {
+fn transition(item: &Located) -> Result<Entry<Transition>, ReadError> {
     if !item.is_object() {
-        return Ok(Entry { what: Edge { path: path(item)?, applet: None }, why: None });
+        return Ok(Entry { what: Transition { path: path(item)?, applet: None }, why: None });
     }
     let object = item.object(&["path", "applet", "why"])?;
-    let what = Edge {
+    let what = Transition {
         path: path(&object.need("path", "the path of an entry of programs")?)?,
         applet: object.read("applet", applet)?,
     };

@@ -151,14 +151,14 @@ fn program(program: &Program) -> Json {
     pairs.some("from_image", program.from_image.then_some(()), |()| Json::Scalar("true".into()));
     pairs.some("entry", program.entry.then_some(()), |()| Json::Scalar("true".into()));
     pairs.some("interpreter", program.interpreter.as_deref(), path);
-    pairs.full("may_run", &program.may_run, |edge| {
-        if edge.why.is_none() && edge.what.applet.is_none() {
-            return path(&edge.what.path);
+    pairs.full("may_run", &program.may_run, |transition| {
+        if transition.why.is_none() && transition.what.applet.is_none() {
+            return path(&transition.what.path);
         }
         let mut pairs = ChangedPairs::default();
-        pairs.put("path", path(&edge.what.path));
-        pairs.some("applet", edge.what.applet.as_ref(), string);
-        pairs.some("why", edge.why.as_ref(), string);
+        pairs.put("path", path(&transition.what.path));
+        pairs.some("applet", transition.what.applet.as_ref(), string);
+        pairs.some("why", transition.why.as_ref(), string);
         pairs.object()
     });
     pairs.some("args", program.args.as_deref(), |alternatives| list(alternatives, |one| list(one, argument)));

@@ -425,7 +425,7 @@ mod tests {
     #[test]
     fn a_name_that_is_not_utf_8_is_said() {
         let odd = Path::new(OsStr::from_bytes(b"/data/\xff/x"));
-        let what = What::Blind {
+        let what = What::Gap {
             path: "/data".to_owned(),
             call: String::new(),
             why: "a name that is not UTF-8".to_owned(),

@@ -41,7 +41,7 @@ use self::reading::ReadObserver;
 use self::reads::{Gap, Watcher, Watches};
 use crate::event::ErrnoName;
 use crate::ids::Pid;
-use crate::init::request::{InitRequest, RequestSender};
+use crate::init::request::{InitRequest, RequestSender, Worker};
 use crate::journal::observation::{Observation, What};
 use crate::journal::{Journal, Progress};
 use crate::notify::caller::{Caller, Identity, Memory};
@@ -73,8 +73,29 @@ pub struct Launch {
     pub args: Vec<String>,
 }
 
+/// The worker of a learning run: a [`Recorder`] that has no listener yet.
+pub struct RecorderWorker {
+    /// Where observations go.
+    pub journal: Arc<Journal>,
+    /// The launch, whose exec is the first observation.
+    pub launch: Launch,
+    /// The supervisor's own ids, to take on a caller's and return.
+    pub identity: Identity,
+    /// What is observed besides notified calls.
+    pub sources: ObservationSources,
+}
+
+impl Worker for RecorderWorker {
+    fn run(mut self: Box<Self>, listener: Arc<OwnedFd>, requests: RequestSender) {
+        if let Some(tracer) = &mut self.sources.tracer {
+            tracer.start(self.launch.app, Arc::clone(&listener));
+        }
+        Recorder::new(*self, Listener::new(listener), requests).run();
+    }
+}
+
 /// Observes notified calls and lets each continue.
-pub struct Recorder {
+struct Recorder {
     listener: Listener,
     requests: RequestSender,
     journal: Arc<Journal>,
@@ -160,15 +181,9 @@ pub enum StandIn {
 }
 
 impl Recorder {
-    /// Creates the recorder, before the app is executed.
-    pub fn new(
-        listener: Arc<OwnedFd>,
-        requests: RequestSender,
-        journal: Arc<Journal>,
-        launch: Launch,
-        identity: Identity,
-        sources: ObservationSources,
-    ) -> Recorder {
+    /// Creates the recorder. The app's exec is a notified call, so it comes later.
+    fn new(worker: RecorderWorker, listener: Listener, requests: RequestSender) -> Recorder {
+        let RecorderWorker { journal, launch, identity, sources } = worker;
         let is_file = |path: &str| std::fs::metadata(path).is_ok_and(|found| !found.is_dir());
         let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
         let mounts = Mounts::new(&mountinfo::read().unwrap_or_default(), is_file);
@@ -180,7 +195,7 @@ impl Recorder {
             ReadyCondition::Listening
         };
         Recorder {
-            listener: Listener::new(listener),
+            listener,
             requests,
             journal,
             app: Arc::clone(&launch.app_now),
@@ -212,7 +227,7 @@ impl Recorder {
     /// Lets calls continue and records them until no process uses the filter any more. If the
     /// listener fails, the kernel answers ENOSYS to every waiting caller, and the recorder sends
     /// [`InitRequest::Failed`] to PID 1.
-    pub fn run(mut self) {
+    fn run(mut self) {
         self.count(1);
         if let Err(error) = NotificationServer::new(&mut self).run() {
             (self.requests)(InitRequest::Failed(error));
@@ -401,14 +416,14 @@ impl CallObservations {
 /// Starts the watcher, which reports each file opened from now on.
 fn watched(watches: Watches, journal: &Arc<Journal>, mounts: &Mounts) -> Option<Watcher> {
     let mut reading = ReadObserver::new(Arc::clone(journal), mounts.clone());
-    watches.gaps().iter().for_each(|gap| reading.blind(gap));
+    watches.gaps().iter().for_each(|gap| reading.gap(gap));
     let started = watches.start(move |event| reading.observe(event));
     started
         .inspect_err(|error| {
             let errno = crate::sys::errno(error);
             tracing::error!(%errno, "files that are read will not be in the journal");
             let mut reading = ReadObserver::new(Arc::clone(journal), mounts.clone());
-            reading.blind(&Gap::Ended { errno });
+            reading.gap(&Gap::Ended { errno });
         })
         .ok()
 }

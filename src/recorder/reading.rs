@@ -31,7 +31,7 @@ impl ReadObserver {
     pub fn observe(&mut self, event: WatchEvent) {
         match event {
             WatchEvent::Opened { path, directory } => self.opened(&path, directory),
-            WatchEvent::Gap(blind) => self.blind(&blind),
+            WatchEvent::Gap(gap) => self.gap(&gap),
             // All later events are of opens after ready.
             WatchEvent::Mark => self.deduplicator.serves(),
         }
@@ -57,8 +57,8 @@ impl ReadObserver {
     }
 
     /// Records opens that are not observed.
-    pub fn blind(&mut self, blind: &Gap) {
-        let (path, why) = match blind {
+    pub fn gap(&mut self, gap: &Gap) {
+        let (path, why) = match gap {
             // A directory that can be neither listed nor searched has no opens to miss.
             Gap::Unreadable { path, .. } if !searchable(path) => return,
             // The opens are reported under the other name.
@@ -72,7 +72,7 @@ impl ReadObserver {
             Gap::Ended { errno } => ("/".into(), format!("watching ended: {errno:?}")),
         };
         let path = path.to_string_lossy().into_owned();
-        self.write(&Observation::ok(What::Blind { path, call: String::new(), why }));
+        self.write(&Observation::ok(What::Gap { path, call: String::new(), why }));
     }
 
     /// Records an observation. Returns whether it was new and was queued.

@@ -156,7 +156,7 @@ impl Recorder {
             let why = format!("a process of user {} that cannot be read", caller.uids[1]);
             let call = call.name.unwrap_or_default().to_owned();
             tracing::warn!("not learned: {call} of {path}");
-            observed.observations.push(Observation::ok(What::Blind { path, call, why }));
+            observed.observations.push(Observation::ok(What::Gap { path, call, why }));
         }
     }
 }

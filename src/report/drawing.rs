@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::label::{COLUMN, LONGEST, columns, short_path};
 use super::layout::{ArrowRoute, GraphLayout, LayoutBox, LayoutPoint, layout};
-use super::programs::{ProgramGraph, ProgramRole, ProgramSet, Transition};
+use super::programs::{DrawnTransition, ProgramGraph, ProgramRole, ProgramSet};
 
 /// The height of a line of a box.
 const LINE: f64 = 17.0;
@@ -158,7 +158,7 @@ pub fn drawing(graph: &ProgramGraph) -> Option<ProgramDrawing> {
     for (index, set) in sets.iter().enumerate() {
         set.members.iter().for_each(|member| set_of[*member] = index);
     }
-    let mut arrows: BTreeMap<(usize, usize), BTreeSet<Transition>> = BTreeMap::new();
+    let mut arrows: BTreeMap<(usize, usize), BTreeSet<DrawnTransition>> = BTreeMap::new();
     for (from, to, transition) in &graph.arrows {
         let ends = (set_of[*from], set_of[*to]);
         if ends.0 != ends.1 {
@@ -189,7 +189,7 @@ pub fn drawing(graph: &ProgramGraph) -> Option<ProgramDrawing> {
     };
     let arrows = routes.iter().map(|route| {
         let (from, to) = (&sets[route.ends.0], &sets[route.ends.1]);
-        let runs = arrows[&route.ends].contains(&Transition::MayRun);
+        let runs = arrows[&route.ends].contains(&DrawnTransition::MayRun);
         let verb = if runs { "may run" } else { "is read by" };
         ProgramArrow {
             class: if runs { "run" } else { "read" },

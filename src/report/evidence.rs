@@ -79,8 +79,8 @@ impl ReportEvidence {
             .filter(|(key, _)| granted.contains(*key))
             .map(|(key, reason)| (key.as_str(), reason))
             .collect();
-        let confidence = learn::confidence(observations, &grants, &expected)
-            .map_err(|error| Unusable(format!("{name}: {error}")))?;
+        let confidence =
+            learn::confidence(observations, &grants, &expected).map_err(|fault| Unusable::of(name, fault))?;
         Ok(ReportEvidence {
             name: name.to_owned(),
             support,

@@ -32,7 +32,7 @@ pub struct ProgramNode {
 
 /// Why there is an arrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Transition {
+pub enum DrawnTransition {
     /// The first may execute the second.
     MayRun,
     /// The first is a script, and the second its interpreter.
@@ -45,7 +45,7 @@ pub struct ProgramGraph {
     /// The programs: those of the profile in its order, then interpreters without an entry.
     pub nodes: Vec<ProgramNode>,
     /// The transitions, by the indices of their programs.
-    pub arrows: BTreeSet<(usize, usize, Transition)>,
+    pub arrows: BTreeSet<(usize, usize, DrawnTransition)>,
 }
 
 /// Programs that have the same transitions, drawn as one.
@@ -87,11 +87,11 @@ impl ProgramGraph {
         }
         let mut interpreters = BTreeMap::new();
         for (index, program) in profile.programs.iter().enumerate() {
-            for edge in &program.may_run {
-                let all = by_path.get(edge.what.path.as_path()).into_iter().flatten();
-                let applet = &edge.what.applet;
+            for transition in &program.may_run {
+                let all = by_path.get(transition.what.path.as_path()).into_iter().flatten();
+                let applet = &transition.what.applet;
                 let wanted = all.filter(|to| applet.is_none() || profile.programs[**to].applet == *applet);
-                graph.arrows.extend(wanted.map(|to| (index, *to, Transition::MayRun)));
+                graph.arrows.extend(wanted.map(|to| (index, *to, DrawnTransition::MayRun)));
             }
             if let Some(interpreter) = &program.interpreter {
                 let to = match by_path.get(interpreter.as_path()) {
@@ -106,7 +106,7 @@ impl ProgramGraph {
                         graph.nodes.len() - 1
                     }),
                 };
-                graph.arrows.insert((index, to, Transition::ReadBy));
+                graph.arrows.insert((index, to, DrawnTransition::ReadBy));
             }
         }
         graph
@@ -127,7 +127,10 @@ impl ProgramGraph {
             .into_values()
             .map(|members| {
                 let first = members[0];
-                ProgramSet { is_mutual: self.arrows.contains(&(first, first, Transition::MayRun)), members }
+                ProgramSet {
+                    is_mutual: self.arrows.contains(&(first, first, DrawnTransition::MayRun)),
+                    members,
+                }
             })
             .collect();
         sets.sort_by_key(|set| set.members[0]);
@@ -163,7 +166,7 @@ mod tests {
             (ProgramRole::Script, ProgramRole::Directory, ProgramRole::InterpreterOnly)
         );
         let arrows: Vec<_> = graph.arrows.iter().copied().collect();
-        let (run, read) = (Transition::MayRun, Transition::ReadBy);
+        let (run, read) = (DrawnTransition::MayRun, DrawnTransition::ReadBy);
         assert_eq!(arrows, [(0, 1, run), (0, 2, run), (0, 3, run), (0, 6, read)]);
         let sets: Vec<Vec<usize>> = graph.sets().into_iter().map(|set| set.members).collect();
         assert_eq!(sets, [vec![0], vec![1, 2, 3], vec![4], vec![5], vec![6]]);

@@ -71,7 +71,7 @@ fn any_evidence_is_read_or_refused() {
     crate::mutation::each(&[text.as_bytes()], |bytes| {
         match ReportEvidence::read("evidence", bytes, &document) {
             Ok(evidence) => assert!(report(&document, Some(&evidence)).ends_with("</html>\n")),
-            Err(error) => assert!(error.0.starts_with("evidence"), "{error}"),
+            Err(error) => assert!(error.to_string().starts_with("evidence"), "{error}"),
         }
     });
 }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use self::AttackVerdict::{Possible, Stopped};
 use super::calls::{AllowedCall, DANGEROUS, MOUNTING};
 use super::docker;
 use super::files::CHANGING;
@@ -33,20 +34,25 @@ pub fn attacks(input: &ReviewInput) -> Vec<AttackStop> {
     }
     TABLE
         .iter()
-        .map(|(id, judged)| {
-            let (stops, sentence) = match judged(input) {
-                Ok(sentence) => (true, sentence),
-                Err(sentence) => (false, sentence),
+        .map(|(id, verdict)| {
+            let (stops, sentence) = match verdict(input) {
+                Stopped(sentence) => (true, sentence),
+                Possible(sentence) => (false, sentence),
             };
             AttackStop { id, stops, sentence }
         })
         .collect()
 }
 
-/// What cannot be done, or what can.
-type Judged = Result<String, String>;
+/// Whether the profile stops an attack, in a sentence.
+enum AttackVerdict {
+    /// What cannot be done.
+    Stopped(String),
+    /// What can be done.
+    Possible(String),
+}
 
-type Attack = (&'static str, fn(&ReviewInput) -> Judged);
+type Attack = (&'static str, fn(&ReviewInput) -> AttackVerdict);
 
 const TABLE: &[Attack] = &[
     ("shell", shell),
@@ -55,24 +61,24 @@ const TABLE: &[Attack] = &[
     ("dropped_script", dropped_script),
     ("dropped_library", dropped_library),
     ("replaced_program", |_| {
-        Ok("No program, no library that the profile names, and not the profile itself can be written, replaced or removed: the app would not start.".into())
+        Stopped("No program, no library that the profile names, and not the profile itself can be written, replaced or removed: the app would not start.".into())
     }),
     ("memory", |input| {
         match input.profile.write_execute {
-        false => Ok("Machine code that an exploit writes to memory cannot be run: memory is never writable and executable, and does not become executable.".into()),
-        true => Err("Machine code that an exploit writes to memory can be run: memory may be writable and executable.".into()),
+        false => Stopped("Machine code that an exploit writes to memory cannot be run: memory is never writable and executable, and does not become executable.".into()),
+        true => Possible("Machine code that an exploit writes to memory can be run: memory may be writable and executable.".into()),
     }
     }),
     ("loader", |input| {
         match input.profile.environment_keep.is_empty() {
-        true => Ok("A program cannot make another load its code by LD_PRELOAD, LD_LIBRARY_PATH and similar variables that name what the app may change.".into()),
-        false => Err(format!(
+        true => Stopped("A program cannot make another load its code by LD_PRELOAD, LD_LIBRARY_PATH and similar variables that name what the app may change.".into()),
+        false => Possible(format!(
             "Programs can be made to run other code by variables that are kept: {}.",
             listed(input.profile.environment_keep.iter().map(|entry| entry.what.clone()))
         )),
     }
     }),
-    ("set_user_id", |_| Ok("set-user-ID bits and file capabilities have no effect.".into())),
+    ("set_user_id", |_| Stopped("set-user-ID bits and file capabilities have no effect.".into())),
     ("other_ids", other_ids),
     ("ptrace", ptrace),
     ("kernel", kernel),
@@ -94,8 +100,8 @@ const TABLE: &[Attack] = &[
     ("secrets", secrets),
     ("devices", devices),
     ("fork_bomb", |input| match input.profile.limits.processes {
-        Some(most) => Ok(format!("A fork bomb ends at {most} processes.")),
-        None => Err("The number of processes is not limited by the profile.".into()),
+        Some(most) => Stopped(format!("A fork bomb ends at {most} processes.")),
+        None => Possible("The number of processes is not limited by the profile.".into()),
     }),
     ("after_startup", after_startup),
 ];
@@ -122,7 +128,7 @@ fn programs(input: &ReviewInput, kinds: &[KnownProgram]) -> Vec<String> {
     input.programs.keys().iter().filter(|key| is_one(key)).map(program).collect()
 }
 
-fn shell(input: &ReviewInput) -> Judged {
+fn shell(input: &ReviewInput) -> AttackVerdict {
     let found = programs(input, &[KnownProgram::Shell, KnownProgram::MultiCall]);
     let scripts = input.profile.programs.iter().filter(|one| {
         let interpreter = one.interpreter.as_deref();
@@ -131,17 +137,19 @@ fn shell(input: &ReviewInput) -> Judged {
     let scripts: Vec<String> = scripts.map(|one| one.place.path().display().to_string()).collect();
     match found.is_empty() {
         true if scripts.is_empty() => {
-            Ok("A shell cannot be started, by whatever exploit: none is among the programs.".into())
+            Stopped("A shell cannot be started, by whatever exploit: none is among the programs.".into())
         }
-        true => Ok(format!(
+        true => Stopped(format!(
             "A shell cannot be started by itself: it runs for the scripts that are programs alone, {}.",
             listed(scripts)
         )),
-        false => Err(format!("A shell can be started where a program may execute one: {}.", listed(found))),
+        false => {
+            Possible(format!("A shell can be started where a program may execute one: {}.", listed(found)))
+        }
     }
 }
 
-fn tools(input: &ReviewInput) -> Judged {
+fn tools(input: &ReviewInput) -> AttackVerdict {
     let kinds = [
         KnownProgram::PackageManager,
         KnownProgram::Download,
@@ -152,31 +160,31 @@ fn tools(input: &ReviewInput) -> Judged {
     ];
     let found = programs(input, &kinds);
     match found.is_empty() {
-        true => Ok("No tool that downloads, installs, compiles, relays or debugs can be started (curl, wget, nc, apt, gcc, gdb, …).".into()),
-        false => Err(format!("Tools that download, install, compile, relay or debug can be started: {}.", listed(found))),
+        true => Stopped("No tool that downloads, installs, compiles, relays or debugs can be started (curl, wget, nc, apt, gcc, gdb, …).".into()),
+        false => Possible(format!("Tools that download, install, compile, relay or debug can be started: {}.", listed(found))),
     }
 }
 
-fn dropped_program(input: &ReviewInput) -> Judged {
+fn dropped_program(input: &ReviewInput) -> AttackVerdict {
     let of_image = input.profile.programs.iter().any(|program| program.from_image);
-    Ok(match of_image {
+    Stopped(match of_image {
         true => "A file that is downloaded or written cannot be executed: below the app's own directory only what came with the image runs.".into(),
         false => "A file that is downloaded or written cannot be executed: no program may lie where the app may write.".into(),
     })
 }
 
-fn dropped_script(input: &ReviewInput) -> Judged {
+fn dropped_script(input: &ReviewInput) -> AttackVerdict {
     let found = programs(input, &[KnownProgram::Shell, KnownProgram::Interpreter, KnownProgram::MultiCall]);
     match found.is_empty() {
-        true => Ok("A script that is downloaded or written cannot be run: no shell and no interpreter is among the programs.".into()),
-        false => Err(format!(
+        true => Stopped("A script that is downloaded or written cannot be run: no shell and no interpreter is among the programs.".into()),
+        false => Possible(format!(
             "A script that is downloaded or written may be run by an interpreter that may be executed: {}.",
             listed(found)
         )),
     }
 }
 
-fn dropped_library(input: &ReviewInput) -> Judged {
+fn dropped_library(input: &ReviewInput) -> AttackVerdict {
     let all = input.files.paths.iter().filter(|one| one.rights.intersects(CHANGING));
     let loadable: Vec<String> = all
         .filter(|one| input.files.rights_below(&one.path).contains(Rights::READ))
@@ -186,7 +194,7 @@ fn dropped_library(input: &ReviewInput) -> Judged {
     let elsewhere = input.files.has(crate::profile::FileGroup::Elsewhere);
     let memfd = input.calls.has("memfd_create");
     match loadable.is_empty() && !elsewhere && !memfd {
-        true => Ok(
+        true => Stopped(
             "A library that is downloaded or written cannot be loaded: nothing may be both changed and read."
                 .into(),
         ),
@@ -200,8 +208,8 @@ fn dropped_library(input: &ReviewInput) -> Judged {
             }
             match found.is_empty() {
                 // Without write_execute a memfd is not mapped as code.
-                true => Ok("A library that is downloaded or written cannot be loaded: nothing may be both changed and read.".into()),
-                false => Err(format!(
+                true => Stopped("A library that is downloaded or written cannot be loaded: nothing may be both changed and read.".into()),
+                false => Possible(format!(
                     "A library that is written to where it may be read may be loaded as code: {}. `libraries` of a program hinders that, in part.",
                     listed(found)
                 )),
@@ -225,7 +233,7 @@ fn is_plain_device(path: &Path) -> bool {
     plain.iter().any(|plain| path.starts_with(plain)) || path.starts_with("/proc/self")
 }
 
-fn other_ids(input: &ReviewInput) -> Judged {
+fn other_ids(input: &ReviewInput) -> AttackVerdict {
     let found: Vec<String> = input
         .profile
         .capabilities
@@ -234,18 +242,17 @@ fn other_ids(input: &ReviewInput) -> Judged {
         .map(|entry| crate::profile::capability_word(entry.what))
         .collect();
     match found.is_empty() {
-        true => {
-            Ok("A process cannot take on another user or group: the capabilities for it are not granted."
-                .into())
-        }
-        false => Err(format!(
+        true => Stopped(
+            "A process cannot take on another user or group: the capabilities for it are not granted.".into(),
+        ),
+        false => Possible(format!(
             "A process can take on another user or group, root's among them: {} granted.",
             listed(found)
         )),
     }
 }
 
-fn ptrace(input: &ReviewInput) -> Judged {
+fn ptrace(input: &ReviewInput) -> AttackVerdict {
     of_calls(
         input,
         &["ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd"],
@@ -254,12 +261,12 @@ fn ptrace(input: &ReviewInput) -> Judged {
     )
 }
 
-fn of_calls(input: &ReviewInput, calls: &[&str], good: &str, bad: &str) -> Judged {
+fn of_calls(input: &ReviewInput, calls: &[&str], good: &str, bad: &str) -> AttackVerdict {
     let allowed: Vec<String> =
         calls.iter().filter(|call| works(input, call)).map(|call| (*call).to_owned()).collect();
     match allowed.is_empty() {
-        true => Ok(good.to_owned()),
-        false => Err(format!("{bad}: {}.", listed(allowed))),
+        true => Stopped(good.to_owned()),
+        false => Possible(format!("{bad}: {}.", listed(allowed))),
     }
 }
 
@@ -270,7 +277,7 @@ fn works(input: &ReviewInput, call: &str) -> bool {
         && needed.is_none_or(|needed| input.profile.capabilities.iter().any(|entry| entry.what == needed))
 }
 
-fn kernel(input: &ReviewInput) -> Judged {
+fn kernel(input: &ReviewInput) -> AttackVerdict {
     let own = input.calls.names().count();
     let refused = docker::calls().filter(|call| !input.calls.has(call)).count();
     let dangerous: Vec<String> = DANGEROUS
@@ -285,10 +292,10 @@ fn kernel(input: &ReviewInput) -> Judged {
         docker::count()
     );
     match dangerous.is_empty() {
-        true => Ok(format!(
+        true => Stopped(format!(
             "{counted}; none of those with which most exploits of the kernel begin is among them (io_uring, bpf, userfaultfd, keyctl, perf_event_open, …)."
         )),
-        false => Err(format!(
+        false => Possible(format!(
             "{counted}; among them are some with which exploits of the kernel begin: {}.",
             listed(dangerous)
         )),
@@ -299,14 +306,14 @@ fn kernel(input: &ReviewInput) -> Judged {
 const CLONE_NEW: [u64; 7] =
     [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
 
-fn namespaces(input: &ReviewInput) -> Judged {
+fn namespaces(input: &ReviewInput) -> AttackVerdict {
     let clone = CLONE_NEW.iter().any(|flag| input.calls.may("clone", 0, *flag));
     let mut found: Vec<String> =
         ["unshare", "setns"].into_iter().filter(|call| input.calls.has(call)).map(str::to_owned).collect();
     found.extend(clone.then(|| "clone with its flags".to_owned()));
     match found.is_empty() {
-        true => Ok("No namespace can be made or entered, so none gives capabilities.".into()),
-        false => Err(format!("Namespaces can be made or entered: {}.", listed(found))),
+        true => Stopped("No namespace can be made or entered, so none gives capabilities.".into()),
+        false => Possible(format!("Namespaces can be made or entered: {}.", listed(found))),
     }
 }
 
@@ -340,21 +347,21 @@ pub(super) fn raw_sockets<'i>(input: &'i ReviewInput) -> Vec<&'i AllowedCall> {
 }
 
 /// The kernel refuses raw and packet sockets without CAP_NET_RAW.
-fn forge(input: &ReviewInput) -> Judged {
+fn forge(input: &ReviewInput) -> AttackVerdict {
     let capability = input.profile.capabilities.iter().any(|entry| entry.what == Capability::CAP_NET_RAW);
     match capability && !raw_sockets(input).is_empty() {
-        false => {
-            Ok("No packets can be forged, nor those of others read: no raw socket and no packet socket can \
+        false => Stopped(
+            "No packets can be forged, nor those of others read: no raw socket and no packet socket can \
                      be made."
-                .into())
-        }
-        true => {
-            Err("Packets can be forged and read: raw sockets are allowed, and net_raw is granted.".into())
-        }
+                .into(),
+        ),
+        true => Possible(
+            "Packets can be forged and read: raw sockets are allowed, and net_raw is granted.".into(),
+        ),
     }
 }
 
-fn connect_out(input: &ReviewInput) -> Judged {
+fn connect_out(input: &ReviewInput) -> AttackVerdict {
     let network = &input.profile.network;
     let both = || network.listen.iter().chain(&network.connect).map(|entry| &entry.what);
     let datagrams = both().any(|endpoint| matches!(endpoint, Endpoint::Udp(_) | Endpoint::Icmp));
@@ -378,16 +385,16 @@ fn connect_out(input: &ReviewInput) -> Judged {
         found.extend(far);
         found.sort();
         found.dedup();
-        return Err(format!("Data can be sent to other hosts: {}.", listed(found)));
+        return Possible(format!("Data can be sent to other hosts: {}.", listed(found)));
     }
     match (far.is_empty(), tcp.iter().any(anywhere)) {
-        (true, _) => Ok("No connection to another host can be made: an intruder can neither fetch tools nor call home, but over connections that come in.".into()),
-        (false, false) => Ok(format!("Connections can be made to listed addresses alone: {}.", listed(far))),
-        (false, true) => Err(format!("Connections can be made to any host that serves these ports: {}.", listed(far))),
+        (true, _) => Stopped("No connection to another host can be made: an intruder can neither fetch tools nor call home, but over connections that come in.".into()),
+        (false, false) => Stopped(format!("Connections can be made to listed addresses alone: {}.", listed(far))),
+        (false, true) => Possible(format!("Connections can be made to any host that serves these ports: {}.", listed(far))),
     }
 }
 
-fn backdoor(input: &ReviewInput) -> Judged {
+fn backdoor(input: &ReviewInput) -> AttackVerdict {
     let listen: &[Entry<Endpoint>] = &input.profile.network.listen;
     let rules = || {
         listen.iter().filter_map(|entry| match &entry.what {
@@ -397,13 +404,15 @@ fn backdoor(input: &ReviewInput) -> Judged {
     };
     let names = listed(listen.iter().map(|entry| endpoint_text(&entry.what)));
     match (rules().next().is_some(), network::open_ports(rules())) {
-        (false, _) => Ok("No TCP port can be bound, so none can be opened as a back door.".into()),
-        (true, open) if open <= 16 => Ok(format!("No other TCP port can be bound than those of {names}.")),
-        _ => Err(format!("Almost any TCP port can be bound: {names}.")),
+        (false, _) => Stopped("No TCP port can be bound, so none can be opened as a back door.".into()),
+        (true, open) if open <= 16 => {
+            Stopped(format!("No other TCP port can be bound than those of {names}."))
+        }
+        _ => Possible(format!("Almost any TCP port can be bound: {names}.")),
     }
 }
 
-fn engine(input: &ReviewInput) -> Judged {
+fn engine(input: &ReviewInput) -> AttackVerdict {
     let is_engine = |endpoint: &&Endpoint| match endpoint {
         Endpoint::UnixAny => true,
         Endpoint::UnixPath(path) => {
@@ -425,24 +434,26 @@ fn engine(input: &ReviewInput) -> Judged {
         .map(endpoint_text)
         .collect();
     match found.is_empty() {
-        true => Ok("The engine cannot be commanded, also where its socket is mounted: no such unix socket is granted.".into()),
-        false => Err(format!("The engine can be commanded where its socket is mounted: {}.", listed(found))),
+        true => Stopped("The engine cannot be commanded, also where its socket is mounted: no such unix socket is granted.".into()),
+        false => Possible(format!("The engine can be commanded where its socket is mounted: {}.", listed(found))),
     }
 }
 
-fn changes(input: &ReviewInput, places: &[&str], good: &str) -> Judged {
+fn changes(input: &ReviewInput, places: &[&str], good: &str) -> AttackVerdict {
     let found: Vec<String> = places
         .iter()
         .filter(|path| input.files.rights_below(Path::new(path)).intersects(CHANGING))
         .map(|path| (*path).to_owned())
         .collect();
     match found.is_empty() {
-        true => Ok(good.to_owned()),
-        false => Err(format!("Files can be changed below {}, and last until the next start.", listed(found))),
+        true => Stopped(good.to_owned()),
+        false => {
+            Possible(format!("Files can be changed below {}, and last until the next start.", listed(found)))
+        }
     }
 }
 
-fn secrets(input: &ReviewInput) -> Judged {
+fn secrets(input: &ReviewInput) -> AttackVerdict {
     let places = ["/run/secrets", "/var/run/secrets", "/etc/shadow", "/root"];
     let found: Vec<String> = places
         .iter()
@@ -450,12 +461,12 @@ fn secrets(input: &ReviewInput) -> Judged {
         .map(|path| (*path).to_owned())
         .collect();
     match found.is_empty() {
-        true => Ok("Files that are not listed cannot be read, those of /run/secrets, /etc/shadow and /root among them.".into()),
-        false => Err(format!("Files can be read where secrets are by custom: {}.", listed(found))),
+        true => Stopped("Files that are not listed cannot be read, those of /run/secrets, /etc/shadow and /root among them.".into()),
+        false => Possible(format!("Files can be read where secrets are by custom: {}.", listed(found))),
     }
 }
 
-fn devices(input: &ReviewInput) -> Judged {
+fn devices(input: &ReviewInput) -> AttackVerdict {
     let found: Vec<String> = input
         .files
         .paths
@@ -466,19 +477,19 @@ fn devices(input: &ReviewInput) -> Judged {
         .collect();
     let groups = [crate::profile::FileGroup::Elsewhere, crate::profile::FileGroup::Gpu];
     match found.is_empty() && !groups.iter().any(|group| input.files.has(*group)) {
-        true => Ok("No ioctl is granted on a device but terminals (from Linux 6.10 on the kernel refuses it by the device, before by the request alone).".into()),
-        false => Err("Drivers of devices can be reached by ioctl, where the devices are in the container.".into()),
+        true => Stopped("No ioctl is granted on a device but terminals (from Linux 6.10 on the kernel refuses it by the device, before by the request alone).".into()),
+        false => Possible("Drivers of devices can be reached by ioctl, where the devices are in the container.".into()),
     }
 }
 
-fn after_startup(input: &ReviewInput) -> Judged {
+fn after_startup(input: &ReviewInput) -> AttackVerdict {
     let lasting = |call: &str| input.calls.named(call).any(|one| !one.startup_only);
     match lasting("execve") || lasting("execveat") {
-        false => Ok("Once start-up is over, nothing at all can be executed.".into()),
+        false => Stopped("Once start-up is over, nothing at all can be executed.".into()),
         true => {
             let several = input.profile.programs.len() > 1
                 || input.profile.programs.iter().any(|one| matches!(one.place, ProgramPlace::Beneath(_)));
-            Err(match several {
+            Possible(match several {
                 true => "The listed programs can be executed throughout, not at start-up alone.".into(),
                 false => "The one program can execute itself again.".into(),
             })

@@ -222,7 +222,7 @@ mod tests {
                 sets.extend([Masked { mask: bits, equals }, NotMasked { mask: bits, equals }]);
             }
         }
-        // Of 64 bits no list has all values but a few: three bits are judged with a fourth.
+        // Of 64 bits no list has all values but a few: three bits are compared with a fourth.
         for one in &sets {
             for other in &sets {
                 let truth = (0..16).all(|value| !one.has(value) || other.has(value));

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::permission::{Permitted, ProgramKey};
-use crate::profile::{ArgPattern, Edge, Profile, Program, ProgramPlace};
+use crate::profile::{ArgPattern, Profile, Program, ProgramPlace, Transition};
 
 /// A permission with the pointer of the entry that makes it, and its reason.
 pub(super) type Made = (Permitted, String, Option<String>);
@@ -56,8 +56,10 @@ impl<'p> ListedPrograms<'p> {
     /// Whether the entry of a caller may run a program.
     fn runs(&self, caller: usize, key: &ProgramKey) -> bool {
         let targets = self.entries(key);
-        let edges = &self.programs[caller].may_run;
-        edges.iter().any(|edge| targets.iter().any(|target| leads_to(&edge.what, &self.programs[*target])))
+        let transitions = &self.programs[caller].may_run;
+        transitions.iter().any(|transition| {
+            targets.iter().any(|target| leads_to(&transition.what, &self.programs[*target]))
+        })
     }
 
     /// Every permission of programs at these keys: what no entry of the profile covers gives none.
@@ -74,11 +76,11 @@ impl<'p> ListedPrograms<'p> {
         let own = of_program(key, program).into_iter();
         let mut all: Vec<Made> =
             own.map(|(what, below)| (what, format!("{at}{below}"), program.why.clone())).collect();
-        for (number, edge) in program.may_run.iter().enumerate() {
-            for to in under.get(edge.what.path.as_path()).into_iter().flatten() {
-                if self.entries(to).iter().any(|target| leads_to(&edge.what, &self.programs[*target])) {
+        for (number, transition) in program.may_run.iter().enumerate() {
+            for to in under.get(transition.what.path.as_path()).into_iter().flatten() {
+                if self.entries(to).iter().any(|target| leads_to(&transition.what, &self.programs[*target])) {
                     let what = Permitted::Transition { from: key.clone(), to: (*to).clone() };
-                    all.push((what, format!("{at}/may_run/{number}"), edge.why.clone()));
+                    all.push((what, format!("{at}/may_run/{number}"), transition.why.clone()));
                 }
             }
         }
@@ -134,8 +136,9 @@ type KeysUnder<'p, 'k> = HashMap<&'p Path, Vec<&'k ProgramKey>>;
 
 /// How much of what `wanted` permits of a program an entry does not.
 fn lacks(own: &Program, wanted: &Program, key: &ProgramKey) -> usize {
-    let edges = wanted.may_run.iter().filter(|edge| own.may_run.iter().all(|one| one.what != edge.what));
-    of_program(key, wanted).iter().filter(|(what, _)| !covers(own, what)).count() + edges.count()
+    let transitions =
+        wanted.may_run.iter().filter(|transition| own.may_run.iter().all(|one| one.what != transition.what));
+    of_program(key, wanted).iter().filter(|(what, _)| !covers(own, what)).count() + transitions.count()
 }
 
 /// Whether an entry permits what another entry for the same program does, transitions aside.
@@ -182,9 +185,10 @@ fn of_program(key: &ProgramKey, program: &Program) -> Vec<(Permitted, String)> {
     all
 }
 
-/// Whether an edge names this entry.
-fn leads_to(edge: &Edge, program: &Program) -> bool {
-    program.place.path() == edge.path && (edge.applet.is_none() || edge.applet == program.applet)
+/// Whether a transition names this entry.
+fn leads_to(transition: &Transition, program: &Program) -> bool {
+    program.place.path() == transition.path
+        && (transition.applet.is_none() || transition.applet == program.applet)
 }
 
 /// What an entry restricts, or does not, each with the part of its pointer.

@@ -135,9 +135,9 @@ fn programs(random: &mut RandomProfile) -> Vec<Value> {
             list.push(one);
         }
     }
-    let edges: Vec<Value> = places.iter().map(|path| json!(path)).collect();
+    let transitions: Vec<Value> = places.iter().map(|path| json!(path)).collect();
     for one in &mut list {
-        let some = random.some(&edges, 3);
+        let some = random.some(&transitions, 3);
         if !some.is_empty() {
             one["may_run"] = json!(some);
         }

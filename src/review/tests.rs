@@ -137,10 +137,9 @@ fn allows(profile: &Profile, wanted: &Use) -> bool {
             };
             let targets = entries(to);
             entries(from).iter().any(|caller| {
-                caller
-                    .may_run
-                    .iter()
-                    .any(|edge| targets.iter().any(|target| target.place.path() == edge.what.path))
+                caller.may_run.iter().any(|transition| {
+                    targets.iter().any(|target| target.place.path() == transition.what.path)
+                })
             })
         }
     }

@@ -183,11 +183,28 @@ pub struct ViolationExplanation {
 
 /// The line is no violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoViolation(pub String);
+pub enum NoViolation {
+    /// The line is no JSON, or a value has another type: the message of serde_json.
+    Malformed(String),
+    /// The line has no `event`.
+    NoEvent,
+    /// The line is an event of this kind.
+    OtherKind(String),
+}
 
 impl std::fmt::Display for NoViolation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            NoViolation::Malformed(what) => {
+                write!(f, "is no event of remit: {what}; expected a line that begins {{\"remit\":1")
+            }
+            NoViolation::NoEvent => {
+                f.write_str("is no event of remit: it has no \"event\"; expected a violation")
+            }
+            NoViolation::OtherKind(kind) => {
+                write!(f, "is an event of the kind {kind:?}; name one of the kind \"violation\"")
+            }
+        }
     }
 }
 
@@ -201,15 +218,12 @@ impl ViolationEvent {
     pub fn read(line: &[u8]) -> Result<ViolationEvent, NoViolation> {
         let event: ViolationEvent = serde_json::from_slice(line).map_err(|error| {
             let text = error.to_string();
-            let what = text.split(" at line ").next().unwrap_or_default().to_owned();
-            NoViolation(format!("is no event of remit: {what}; expected a line that begins {{\"remit\":1"))
+            NoViolation::Malformed(text.split(" at line ").next().unwrap_or_default().to_owned())
         })?;
         match event.event.as_str() {
             "violation" => Ok(event),
-            "" => Err(NoViolation("is no event of remit: it has no \"event\"; expected a violation".into())),
-            other => Err(NoViolation(format!(
-                "is an event of the kind {other:?}; name one of the kind \"violation\""
-            ))),
+            "" => Err(NoViolation::NoEvent),
+            other => Err(NoViolation::OtherKind(other.to_owned())),
         }
     }
 }
@@ -361,4 +375,29 @@ fn missing(event: &ViolationEvent) -> String {
         _ => "it does not allow it".to_owned(),
     };
     format!("{rule}: {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_line_is_it_is_explained_or_refused() {
+        let profile = br#"{"remit": 1, "name": "x", "programs": [{"path": "/app", "entry": true}]}"#;
+        let document = crate::profile::read(profile).expect("a profile");
+        let line = format!(
+            r#"{{"remit":1,"seq":2,"event":"violation","kind":"program","action":"denied","rule":"/programs","errno":"EACCES","count":3,"policy":{{"name":"x","digest":"{}"}},"process":{{"pid":7,"uid":9,"executable":{{"path":"/app"}}}},"object":{{"path":"/usr/bin/wget"}},"hint":[{{"op":"add","path":"/programs/-","value":{{"path":"/usr/bin/wget"}}}}]}}"#,
+            document.digest
+        );
+        let mut explained = 0;
+        crate::mutation::each(&[line.as_bytes()], |bytes| match ViolationEvent::read(bytes) {
+            Ok(event) => {
+                let explanation = explain(&document, &event, &StartContext::default());
+                assert!(explanation.happened.ends_with('.'), "{}", explanation.happened);
+                explained += 1;
+            }
+            Err(error) => assert!(error.to_string().starts_with("is "), "{error}"),
+        });
+        assert!(explained > 0);
+    }
 }

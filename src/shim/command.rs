@@ -2,6 +2,7 @@
 //! what is wrong with it.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use nix::errno::Errno;
 
 use crate::image::{Executable, FileKind, ImageFiles};
 use crate::kernel::Arch;
+use crate::sys;
 
 /// Where PATH is not set (execvp(3), without the working directory).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -18,17 +20,124 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub struct CommandError {
     /// What execve(2) returns, or would return: ENOENT where no file is there.
     pub errno: Errno,
-    /// The message: which file is wrong, and how.
-    pub text: String,
     /// The file that was found.
     pub file: Option<PathBuf>,
-    /// It is neither an ELF program nor a script, which execvp(3) would give to a shell.
-    pub unknown: bool,
+    /// Which file is wrong, and how.
+    pub fault: Box<CommandFault>,
 }
 
 impl CommandError {
-    fn not_found(text: String) -> CommandError {
-        CommandError { errno: Errno::ENOENT, text, file: None, unknown: false }
+    fn not_found(fault: CommandFault) -> CommandError {
+        CommandError { errno: Errno::ENOENT, file: None, fault: Box::new(fault) }
+    }
+}
+
+/// What is wrong with COMMAND. Displayed with the name of the file.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CommandFault {
+    /// It is empty.
+    Empty,
+    /// No directory of PATH has it.
+    NotAlongPath {
+        /// The name.
+        name: OsString,
+        /// The variable PATH.
+        path: OsString,
+    },
+    /// There is no file of this path.
+    NotFound(PathBuf),
+    /// stat(2) of the file failed.
+    Stat(PathBuf, Errno),
+    /// It is a directory.
+    Directory(PathBuf),
+    /// It is no regular file.
+    Special(PathBuf),
+    /// It has no execute bit.
+    NoExecuteBit(PathBuf),
+    /// The loader or interpreter that it names is not there.
+    Needs {
+        /// The file.
+        file: PathBuf,
+        /// What the other file is to it.
+        role: &'static str,
+        /// The file that is missing.
+        missing: PathBuf,
+    },
+    /// An ELF file for another machine: its e_machine.
+    Foreign(PathBuf, u16),
+    /// It is neither an ELF program nor a script, which execvp(3) would give to a shell.
+    Unknown(PathBuf),
+    /// execve(2) of it failed.
+    Exec(PathBuf, Errno),
+    /// The profile does not allow it.
+    NotAllowed {
+        /// The file.
+        file: PathBuf,
+        /// JSON Pointer of the rule.
+        rule: String,
+        /// What messages call the profile.
+        profile: String,
+        /// The change of the profile that would allow it, as JSON.
+        hint: Option<String>,
+    },
+}
+
+impl fmt::Display for CommandFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (file, what): (_, &dyn fmt::Display) = match self {
+            CommandFault::Empty => return f.write_str("COMMAND is empty; name a program"),
+            CommandFault::NotAlongPath { name, path } => {
+                return write!(
+                    f,
+                    "{}: not found along PATH ({}); name a program that is there, or its whole path",
+                    name.display(),
+                    path.display()
+                );
+            }
+            CommandFault::Stat(file, errno) => {
+                return write!(f, "{}: cannot be looked at: {}", file.display(), errno.desc());
+            }
+            CommandFault::Needs { file, role, missing } => {
+                return write!(
+                    f,
+                    "{}: its {role} {} is not there; put it into the image",
+                    file.display(),
+                    missing.display()
+                );
+            }
+            CommandFault::Foreign(file, machine) => {
+                let (is, this) = (machine_name(*machine), Arch::THIS);
+                let file = file.display();
+                return write!(
+                    f,
+                    "{file}: is for another machine ({is}); put one built for {this} into the image"
+                );
+            }
+            CommandFault::Exec(file, errno) => {
+                return write!(f, "{}: cannot be executed: {errno}", file.display());
+            }
+            CommandFault::NotAllowed { file, rule, profile, hint } => {
+                match &**rule {
+                    "/programs" => write!(f, "{}: is no entry of profile {profile}; ", file.display())?,
+                    rule => {
+                        write!(f, "{}: is not what {rule} says in profile {profile}; ", file.display())?;
+                    }
+                }
+                return match hint {
+                    None => f.write_str("call it so"),
+                    Some(hint) => write!(f, "name one, or apply {hint}"),
+                };
+            }
+            CommandFault::NotFound(file) => (file, &"not found; name a program that is there"),
+            CommandFault::Directory(file) => (file, &"is a directory; name a program in it"),
+            CommandFault::Special(file) => (file, &"is a device, a socket or a pipe; name a program"),
+            CommandFault::NoExecuteBit(file) => (file, &"has no execute bit; chmod +x it"),
+            CommandFault::Unknown(file) => (
+                file,
+                &"is neither an ELF program nor a script; begin a script with a line such as #!/bin/sh",
+            ),
+        };
+        write!(f, "{}: {what}", file.display())
     }
 }
 
@@ -53,7 +162,7 @@ pub fn find(
     files: &dyn ImageFiles,
 ) -> Result<PathBuf, CommandError> {
     if command.is_empty() {
-        return Err(CommandError::not_found("COMMAND is empty; name a program".to_owned()));
+        return Err(CommandError::not_found(CommandFault::Empty));
     }
     if command.as_bytes().contains(&b'/') {
         let absolute = std::path::absolute(command).unwrap_or_else(|_| PathBuf::from(command));
@@ -72,12 +181,8 @@ pub fn find(
             Err(error) => found_wrong = found_wrong.or(Some(error)),
         }
     }
-    let name = command.display();
     Err(found_wrong.unwrap_or_else(|| {
-        CommandError::not_found(format!(
-            "{name}: not found along PATH ({}); name a program that is there, or its whole path",
-            path.display()
-        ))
+        CommandError::not_found(CommandFault::NotAlongPath { name: command.to_owned(), path })
     }))
 }
 
@@ -101,51 +206,34 @@ pub fn tried_before(name: &OsStr, path: Option<&OsStr>, is_found: impl Fn(&Path)
 }
 
 fn executable(file: &Path, files: &dyn ImageFiles) -> Result<(), CommandError> {
-    let name = file.display();
-    let wrong = |errno, why: &str| {
-        let text = format!("{name}: {why}");
-        Err(CommandError { errno, text, file: Some(file.to_owned()), unknown: false })
-    };
-    let cannot = |why: &str| wrong(Errno::EACCES, why);
+    let wrong =
+        |errno, fault| Err(CommandError { errno, file: Some(file.to_owned()), fault: Box::new(fault) });
+    let cannot = |fault| wrong(Errno::EACCES, fault);
+    let own = || file.to_owned();
     let stat = match files.stat(file) {
         Ok(Some(stat)) => stat,
-        Ok(None) => {
-            return Err(CommandError::not_found(format!("{name}: not found; name a program that is there")));
-        }
-        Err(error) => return cannot(&format!("cannot be looked at: {}", crate::image::why(&error))),
+        Ok(None) => return Err(CommandError::not_found(CommandFault::NotFound(own()))),
+        Err(error) => return cannot(CommandFault::Stat(own(), sys::errno(&error))),
     };
     match stat.kind {
         FileKind::Regular => {}
-        FileKind::Directory => return cannot("is a directory; name a program in it"),
-        FileKind::Device | FileKind::Other => {
-            return cannot("is a device, a socket or a pipe; name a program");
-        }
+        FileKind::Directory => return cannot(CommandFault::Directory(own())),
+        FileKind::Device | FileKind::Other => return cannot(CommandFault::Special(own())),
     }
     if stat.mode & 0o111 == 0 {
-        return cannot("has no execute bit; chmod +x it");
+        return cannot(CommandFault::NoExecuteBit(own()));
     }
-    let needs = |role: &str, path: &Path| match files.stat(path) {
+    let needs = |role, missing: PathBuf| match files.stat(&missing) {
         Ok(Some(_)) => Ok(()),
-        _ => wrong(
-            Errno::ENOENT,
-            &format!("its {role} {} is not there; put it into the image", path.display()),
-        ),
+        _ => wrong(Errno::ENOENT, CommandFault::Needs { file: own(), role, missing }),
     };
     match files.executable(file) {
         // Whether a file that can be executed and not read (mode 0711) is one, the kernel decides.
         Ok(Executable::Static | Executable::Loader) | Err(_) => Ok(()),
-        Ok(Executable::Dynamic(loader)) => needs("ELF loader", &loader),
-        Ok(Executable::Script(interpreter, _)) => needs("#! interpreter", &interpreter),
-        Ok(Executable::Foreign(machine)) => {
-            let (is, this) = (machine_name(machine), Arch::THIS);
-            let why = format!("is for another machine ({is}); put one built for {this} into the image");
-            wrong(Errno::ENOEXEC, &why)
-        }
-        Ok(Executable::Unknown) => wrong(
-            Errno::ENOEXEC,
-            "is neither an ELF program nor a script; begin a script with a line such as #!/bin/sh",
-        )
-        .map_err(|error| CommandError { unknown: true, ..error }),
+        Ok(Executable::Dynamic(loader)) => needs("ELF loader", loader),
+        Ok(Executable::Script(interpreter, _)) => needs("#! interpreter", interpreter),
+        Ok(Executable::Foreign(machine)) => wrong(Errno::ENOEXEC, CommandFault::Foreign(own(), machine)),
+        Ok(Executable::Unknown) => wrong(Errno::ENOEXEC, CommandFault::Unknown(own())),
     }
 }
 

@@ -7,18 +7,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 
+use super::command::CommandFault;
 use super::error::StartupError;
 use super::init::Init;
 use super::learned;
 use super::next_start::NextStart;
 use super::options::Options;
 use super::start::{self, Started};
-use super::variables::JudgedVariables;
+use super::variables::CheckedVariables;
 use crate::enforce::births;
 use crate::enforce::launch::{Child, Confinement};
 use crate::enforce::source::Loaded;
 use crate::enforcer::inodes::Inodes;
-use crate::enforcer::{self, Enforcer, Remembered};
+use crate::enforcer::{self, EnforcerWorker};
 use crate::event::{self, ModeInForce, ModeSource, Sink, StartEvent, VariableFault};
 use crate::ids::Pid;
 use crate::image::digest::digest;
@@ -26,7 +27,6 @@ use crate::image::{Executable, ImageFiles};
 use crate::init::event_loop::Supervision;
 use crate::init::tracees::Tracees;
 use crate::notify::caller::Identity;
-use crate::notify::listener::Listener;
 use crate::plan::{Plan, ProgramIndex, first_process};
 use crate::policy::{PolicyEngine, program::Called, program::ExecTarget};
 use crate::profile::{Fallback, FileEntry, FileGroup, Mode, Profile, RunAs};
@@ -35,7 +35,7 @@ use crate::sys::{self, CallError};
 use crate::tracer::Tracer;
 
 /// What a confined start needs.
-pub(super) struct Confined<'a> {
+pub(super) struct LaunchContext<'a> {
     pub files: &'a dyn ImageFiles,
     pub loaded: Loaded,
     /// `argv[0]` of this program.
@@ -50,7 +50,7 @@ pub(super) struct Confined<'a> {
 }
 
 /// Launches the confined app. What only the launch needed is freed when this returns.
-pub(super) fn launch(options: &Options, mut this: Confined<'_>) -> Result<Started, StartupError> {
+pub(super) fn launch(options: &Options, mut this: LaunchContext<'_>) -> Result<Started, StartupError> {
     let next = NextStart {
         options,
         loaded: &this.loaded,
@@ -63,14 +63,14 @@ pub(super) fn launch(options: &Options, mut this: Confined<'_>) -> Result<Starte
     let run_as = this.run_as.take();
     let by_option = run_as.is_some();
     if let Some(ids) = run_as {
-        take_on(&mut this.loaded.document.profile, ids);
+        replace_user(&mut this.loaded.document.profile, ids);
     }
     let unlike = this.loaded.path.as_deref().map(learned::environment_mismatches).unwrap_or_default();
     let embedded = this.loaded.path.is_none();
     let found = Some(this.init.found.clone());
     let mut environment = start::environment(options, found, guarded, links, embedded)?;
     if !embedded && asks_for_origin(&this.loaded.document.profile) {
-        environment.place.births = births::read(&environment.place.mounts, Some(&this.init.found));
+        environment.host.births = births::read(&environment.host.mounts, Some(&this.init.found));
     }
     let plan = plan(&this, &environment, by_option)?;
     let variables = this.init.environment.iter();
@@ -79,23 +79,23 @@ pub(super) fn launch(options: &Options, mut this: Confined<'_>) -> Result<Starte
     let entry = entry(options, &plan, &rules, &this)?;
     let startup = startup(&plan, &mut this.init)?;
     let confinement = Confinement::prepare(&plan)?;
-    let judged = JudgedVariables::of(&this.init.environment, &plan, &rules);
-    let command = this.init.app(options, &judged, environment.signals, None)?;
-    let lines = judged.lines.into_iter().chain(this.init.closed(options, &command)).collect();
+    let checked = CheckedVariables::of(&this.init.environment, &plan, &rules);
+    let command = this.init.app(options, &checked, environment.signals, None)?;
+    let lines = checked.lines.into_iter().chain(this.init.closed(options, &command)).collect();
     this.init.prepare(options, true)?;
     let inherited = std::mem::take(&mut this.init.inherited);
     let (child, watch) = start::launch(&command, &confinement, &plan, &inherited, |child| {
         let identity = Identity::own().map_err(CallError::of("the supervisor's own credentials"))?;
         make_threads(&plan, child, identity.clone())?;
-        let prepared = Prepared { rules, entry, startup, unlike, dropped: judged.said, lines, identity };
+        let prepared = Prepared { rules, entry, startup, unlike, dropped: checked.said, lines, identity };
         watch(options, &mut this, &plan, prepared, environment.sink, child.pid)
     })?;
     Ok(Started { child, signals: environment.descriptor, watch, file: this.init.found })
 }
 
-/// Puts the user of `--run-as` in the place of the profile's. Capabilities that the profile
+/// Replaces the profile's user by that of `--run-as`. Capabilities that the profile
 /// grants to root are not granted to a user that it does not name.
-fn take_on(profile: &mut Profile, ids: RunAs) {
+fn replace_user(profile: &mut Profile, ids: RunAs) {
     if !ids.user.is_root() && profile.run_as.is_none() {
         profile.capabilities.clear();
     }
@@ -113,18 +113,18 @@ fn asks_for_origin(profile: &Profile) -> bool {
 
 /// The plan, where this environment can enforce what the profile requires.
 fn plan(
-    this: &Confined<'_>,
+    this: &LaunchContext<'_>,
     environment: &start::Environment,
     by_option: bool,
 ) -> Result<Plan, StartupError> {
     let Loaded { document, source, .. } = &this.loaded;
-    let plan = Plan::new(&document.profile, &environment.kernel, &environment.place, this.files, this.mode);
+    let plan = Plan::new(&document.profile, &environment.kernel, &environment.host, this.files, this.mode);
     let plan = plan.map_err(|error| match by_option && error.pointer == "/run_as" {
         true => StartupError::PlannedUser(error),
         false => StartupError::Plan { profile: source.clone(), error },
     })?;
     if let Some(refusal) = plan.refusal() {
-        return Err(StartupError::Lacking(refusal));
+        return Err(StartupError::MissingFeatures(refusal));
     }
     for note in &plan.not_followed {
         tracing::warn!("profile {source}: {note}");
@@ -154,13 +154,14 @@ fn entry(
     options: &Options,
     plan: &Plan,
     rules: &PolicyEngine,
-    this: &Confined<'_>,
+    this: &LaunchContext<'_>,
 ) -> Result<ProgramIndex, StartupError> {
-    let look = this.files.stat(&this.init.found).map_err(StartupError::Stat)?;
-    let look = look.ok_or_else(|| StartupError::Gone(this.init.found.clone()))?;
+    let stat = this.files.stat(&this.init.found);
+    let stat = stat.map_err(|error| StartupError::Stat { file: this.init.found.clone(), error })?;
+    let stat = stat.ok_or_else(|| StartupError::Gone(this.init.found.clone()))?;
     let loader = this.files.executable(&this.init.found).is_ok_and(|kind| kind == Executable::Loader);
     let named = this.init.found.clone();
-    let target = ExecTarget { id: look.id, canonical: look.canonical, named, loader, of_image: true };
+    let target = ExecTarget { id: stat.id, canonical: stat.canonical, named, loader, of_image: true };
     let args: Vec<_> = options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
     let uid = plan.run_as.as_ref().map_or_else(nix::unistd::geteuid, |ids| ids.user);
     let called = Called { args: Some(&args), uids: Some([uid; 4]), ..Called::default() };
@@ -174,19 +175,14 @@ fn entry(
         }
     });
     entry.map_err(|refusal| {
-        let what = match &*refusal.rule {
-            "/programs" => "is no entry of".to_owned(),
-            rule => format!("is not what {rule} says in"),
+        let hint = refusal.want.map(|want| event::hint(&this.loaded.document.value(), &want));
+        let fault = CommandFault::NotAllowed {
+            file: this.init.found.clone(),
+            rule: refusal.rule.into_owned(),
+            profile: this.loaded.source.clone(),
+            hint: hint.and_then(|hint| serde_json::to_string(&hint).ok()),
         };
-        let hint = refusal
-            .want
-            .map(|want| event::hint(&this.loaded.document.value(), &want))
-            .and_then(|hint| serde_json::to_string(&hint).ok())
-            .map_or_else(|| "call it so".to_owned(), |hint| format!("name one, or apply {hint}"));
-        StartupError::not_allowed(
-            this.init.found.display().to_string(),
-            format!("{}: {what} profile {}; {hint}", this.init.found.display(), this.loaded.source),
-        )
+        StartupError::not_allowed(this.init.found.display().to_string(), fault)
     })
 }
 
@@ -218,7 +214,7 @@ struct Prepared {
 /// Makes the supervisor, with its enforcer and its tracer.
 fn watch(
     options: &Options,
-    this: &mut Confined<'_>,
+    this: &mut LaunchContext<'_>,
     plan: &Plan,
     Prepared { rules, entry, startup, unlike, dropped, lines, identity }: Prepared,
     sink: Sink,
@@ -245,7 +241,7 @@ fn watch(
     let events = Arc::clone(&writer);
     let killable = plan.kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable);
     let tracer = plan.traces().then(|| Tracer::new(Arc::clone(&rules), killable));
-    let mut tracer = match tracer.transpose() {
+    let tracer = match tracer.transpose() {
         Ok(tracer) => tracer,
         Err(errno) if plan.checks => return Err(CallError { call: "the tracer", errno }.into()),
         // Then a caller that cannot be read is denied.
@@ -263,29 +259,20 @@ fn watch(
         start,
         lines,
         tracees: mailbox.map(|mailbox| mailbox as Arc<dyn Tracees>),
-        worker: Box::new(move |listener, requests| {
-            if let Some(tracer) = &mut tracer {
-                tracer.start(Pid::from_raw(app), Arc::clone(&listener));
-            }
-            let enforcer = Enforcer {
-                listener: Listener::new(listener),
-                rules,
-                tracer,
-                document,
-                writer: events,
-                audit,
-                killable,
-                inherited,
-                app: Pid::from_raw(app),
-                app_now,
-                entry,
-                requests,
-                identity,
-                sockets: Arc::default(),
-                startup,
-                memory: Remembered::with(inodes),
-            };
-            Box::new(move || enforcer.run())
+        worker: Box::new(EnforcerWorker {
+            rules,
+            tracer,
+            document,
+            writer: events,
+            audit,
+            killable,
+            inherited,
+            app: Pid::from_raw(app),
+            app_now,
+            entry,
+            identity,
+            startup,
+            inodes,
         }),
         journal: None,
     })

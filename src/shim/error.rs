@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-use super::command::CommandError;
+use super::command::{CommandError, CommandFault};
 use super::dialect::Dialect;
 use super::options::UsageError;
 use super::users::RunAsError;
@@ -49,12 +49,17 @@ pub enum StartupError {
         /// What cannot be planned, and why.
         error: PlanError,
     },
-    /// The user of `--run-as` cannot be taken on.
+    /// The ids cannot be changed to those of `--run-as`.
     PlannedUser(PlanError),
     /// The kernel lacks what the profile needs: one line.
-    Lacking(String),
+    MissingFeatures(String),
     /// stat(2) of the file of COMMAND failed.
-    Stat(std::io::Error),
+    Stat {
+        /// The file.
+        file: PathBuf,
+        /// What stat(2) returned.
+        error: std::io::Error,
+    },
     /// The file of COMMAND was removed since it was found.
     Gone(PathBuf),
     /// `--keep-fd` has a descriptor that is not open.
@@ -97,15 +102,15 @@ impl fmt::Display for StartupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartupError::Usage(error) => error.fmt(f),
-            StartupError::Verbatim(text) | StartupError::Lacking(text) => f.write_str(text),
-            StartupError::Command { error, .. } => f.write_str(&error.text),
+            StartupError::Verbatim(text) | StartupError::MissingFeatures(text) => f.write_str(text),
+            StartupError::Command { error, .. } => error.fault.fmt(f),
             StartupError::Call(error) => error.fmt(f),
             StartupError::Enforce(error) => error.fmt(f),
             StartupError::Profile(error) => error.fmt(f),
             StartupError::RunAs(error) => write!(f, "--run-as: {error}"),
             StartupError::Plan { profile, error } => write!(f, "profile {profile}: {error}"),
-            StartupError::PlannedUser(error) => write!(f, "--run-as: {}", error.text),
-            StartupError::Stat(error) => error.fmt(f),
+            StartupError::PlannedUser(error) => write!(f, "--run-as: {}", error.fault),
+            StartupError::Stat { error, .. } => error.fmt(f),
             StartupError::Gone(file) => write!(f, "{}: has just gone", file.display()),
             StartupError::NotInherited(fd) => {
                 write!(
@@ -206,9 +211,11 @@ const NOT_FOUND: u8 = 127;
 
 impl StartupError {
     /// COMMAND is there and may not be executed.
-    pub fn not_allowed(name: String, text: String) -> StartupError {
-        let error = CommandError { errno: Errno::EACCES, text, file: None, unknown: false };
-        StartupError::Command { name, error }
+    pub fn not_allowed(name: String, fault: CommandFault) -> StartupError {
+        StartupError::Command {
+            name,
+            error: CommandError { errno: Errno::EACCES, file: None, fault: Box::new(fault) },
+        }
     }
 
     /// The exit code of an init of this dialect.
@@ -254,7 +261,7 @@ fn detail(error: &CommandError) -> String {
     if error.errno == Errno::ENOENT && error.file.is_none() {
         return String::new();
     }
-    format!(" ({})", error.text)
+    format!(" ({})", error.fault)
 }
 
 #[cfg(test)]
@@ -266,9 +273,10 @@ mod tests {
     fn each_has_its_own_codes_and_words() {
         let written = |error: &StartupError, dialect| (error.code(dialect), error.text(dialect));
         let missing = |file: Option<&str>| {
-            let text = "/x: its #! interpreter /bin/bash is not there".to_owned();
+            let missing = "/bin/bash".into();
+            let fault = CommandFault::Needs { file: "/x".into(), role: "#! interpreter", missing };
             let file = file.map(Into::into);
-            let error = CommandError { errno: Errno::ENOENT, text, file, unknown: false };
+            let error = CommandError { errno: Errno::ENOENT, file, fault: Box::new(fault) };
             StartupError::Command { name: "x".to_owned(), error }
         };
         let pid = std::process::id();
@@ -280,7 +288,7 @@ mod tests {
         assert_eq!(code, 2);
         assert_eq!(
             text,
-            "[dumb-init] x: No such file or directory (/x: its #! interpreter /bin/bash is not there)\n"
+            "[dumb-init] x: No such file or directory (/x: its #! interpreter /bin/bash is not there; put it into the image)\n"
         );
         assert_eq!(missing(Some("/x")).code(Dialect::Tini), 127, "as execve(2) has it");
         assert_eq!(missing(Some("/x")).code(Dialect::Remit), 126, "it was found");
@@ -291,7 +299,7 @@ mod tests {
         assert_eq!(usage.code(Dialect::DumbInit), 1);
         let mode = UsageError::Value { option: "--mode", fault: ValueFault::Mode("x".to_owned()) };
         assert_eq!(StartupError::Usage(mode).code(Dialect::Tini), 125, "tini has no modes");
-        let failed = StartupError::Lacking(String::new());
+        let failed = StartupError::MissingFeatures(String::new());
         assert_eq!(failed.code(Dialect::Tini), 125, "no app was tried");
     }
 }

@@ -5,15 +5,14 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use caps::Capability;
-use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::command::CommandError;
+use super::command::{CommandError, CommandFault};
 use super::dialect::Dialect;
 use super::error::StartupError;
 use super::options::Options;
 use super::users::RunAsError;
-use super::variables::JudgedVariables;
+use super::variables::CheckedVariables;
 use crate::enforce::launch::{self, Command, Failure, Terminal};
 use crate::event::Destination;
 use crate::init::event_loop::{self, RunError};
@@ -85,7 +84,7 @@ impl Init {
             may_change_user()?;
         }
         let signals = take_signals()?;
-        let command = self.app(options, &JudgedVariables::default(), signals, run_as)?;
+        let command = self.app(options, &CheckedVariables::default(), signals, run_as)?;
         self.prepare(options, options.subreaper)?;
         let child = launch::launch(&command, None)?;
         if let Err(why) = launch::settle(None, &self.inherited) {
@@ -135,14 +134,14 @@ impl Init {
     pub fn app(
         &self,
         options: &Options,
-        judged: &JudgedVariables,
+        checked: &CheckedVariables,
         signals: Signals,
         run_as: Option<RunAs>,
     ) -> Result<Command, StartupError> {
         let c_string = |bytes: Vec<u8>, what| CString::new(bytes).map_err(|_| StartupError::Nul(what));
         let argv = options.command.iter().map(|arg| c_string(arg.as_bytes().to_vec(), "an argument"));
         let given =
-            self.environment.iter().filter_map(|(name, value)| Some((name, judged.value(name, value)?)));
+            self.environment.iter().filter_map(|(name, value)| Some((name, checked.value(name, value)?)));
         let variables = given.map(|(name, value)| {
             let mut text = name.clone().into_vec();
             text.push(b'=');
@@ -240,7 +239,7 @@ pub(super) fn behaviour(options: &Options) -> event_loop::InitOptions {
             rewrite: options.rewrite.clone(),
             terminal: options.terminal,
             status: options.status,
-            unattended: std::process::id() == 1 || sys::terminal::leads_session(),
+            is_orphaned: std::process::id() == 1 || sys::terminal::leads_session(),
         },
         group: options.group,
         warn_reaped: options.warn_reaped,
@@ -264,7 +263,9 @@ pub(super) fn by_a_shell(
     const SHELL: &str = "/bin/sh";
     match &error.file {
         Some(file)
-            if off && options.dialect != Dialect::Remit && error.errno == Errno::ENOEXEC && error.unknown =>
+            if off
+                && options.dialect != Dialect::Remit
+                && matches!(*error.fault, CommandFault::Unknown(_)) =>
         {
             options.command.splice(..1, [SHELL.into(), file.clone().into()]);
             Ok(PathBuf::from(SHELL))
@@ -286,9 +287,12 @@ pub(super) fn finish(
         Ok(code) => Ok(code),
         Err(RunError::Loop(errno) | RunError::LaunchUnknown(errno)) => Err(StartupError::Supervising(errno)),
         Err(RunError::Launch(Failure { exec: true, errno, .. })) => {
-            let text = format!("{}: cannot be executed: {errno}", found.display());
             let name = options.command[0].to_string_lossy().into_owned();
-            let error = CommandError { errno, text, file: None, unknown: false };
+            let error = CommandError {
+                errno,
+                file: None,
+                fault: Box::new(CommandFault::Exec(found.to_owned(), errno)),
+            };
             Err(StartupError::Command { name, error })
         }
         Err(RunError::Launch(failure)) => Err(StartupError::Step { file: found.to_owned(), failure }),

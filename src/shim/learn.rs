@@ -11,7 +11,7 @@ use super::error::StartupError;
 use super::init::Init;
 use super::options::Options;
 use super::start::{self, Started};
-use super::variables::JudgedVariables;
+use super::variables::CheckedVariables;
 use crate::enforce::launch::Confinement;
 use crate::event::{ModeInForce, ModeSource, Sink, redact};
 use crate::ids::Pid;
@@ -27,7 +27,7 @@ use crate::policy::PolicyEngine;
 use crate::profile::{Mode, RunAs, in_order};
 use crate::readiness::notify_socket::{self, NotifySocket};
 use crate::recorder::reads::{self, Gap, Watches};
-use crate::recorder::{Launch, ObservationSources, Recorder};
+use crate::recorder::{Launch, ObservationSources, RecorderWorker};
 use crate::sys::{self, CallError};
 use crate::tracer::Tracer;
 
@@ -42,12 +42,12 @@ pub(super) fn launch(
     let filtered = sys::prctl::is_filtered();
     let denied = if filtered { sys::syscall_probe::refused_by_runtime() } else { Vec::new() };
     let environment = start::environment(options, None, Vec::new(), Vec::new(), true)?;
-    let (kernel, place) = (&environment.kernel, &environment.place);
+    let (kernel, host) = (&environment.kernel, &environment.host);
     if let Err(why) = &kernel.notify {
-        return Err(StartupError::NoListener(why.clone()));
+        return Err(StartupError::NoListener(*why));
     }
     let changes_user = [Capability::CAP_SETUID, Capability::CAP_SETGID];
-    if changes_user.iter().any(|capability| place.permitted.contains(capability)) {
+    if changes_user.iter().any(|capability| host.permitted.contains(capability)) {
         Identity::probe().map_err(CallError::of("file-system ids"))?;
     }
     let to = destination(options);
@@ -60,7 +60,7 @@ pub(super) fn launch(
     let glibc = fingerprint.libc.as_deref().is_some_and(|libc| libc.starts_with("glibc"));
     let watched = Watched { exact: options.exact, reads: watches.is_none(), glibc };
     let unwatched = crate::plan::learn::unwatched(kernel, watched);
-    let plan = Plan::learning(kernel, place, run_as, watched);
+    let plan = Plan::learning(kernel, host, run_as, watched);
     let killable = kernel.notify.as_ref().is_ok_and(|notify| notify.wait_killable);
     let variables = init.environment.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let inherited = variables.clone().map(|(name, value)| [name, b"=", value].concat()).collect();
@@ -69,9 +69,9 @@ pub(super) fn launch(
     let notify_socket = open_notify_socket(&mut init)?;
     let sources = ObservationSources { reads: watches, notify_socket, rules, inherited, tracer, killable };
     let confinement = Confinement::prepare(&plan)?;
-    let app = init.app(options, &JudgedVariables::default(), environment.signals, None)?;
+    let app = init.app(options, &CheckedVariables::default(), environment.signals, None)?;
     let args: Vec<String> = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let capabilities = in_order(&place.permitted).iter().map(word).collect();
+    let capabilities = in_order(&host.permitted).iter().map(word).collect();
     let outer =
         Outer { seccomp: filtered, capabilities, denied: denied.into_iter().map(str::to_owned).collect() };
     let first = line::Start {
@@ -157,7 +157,7 @@ fn watch(
     sink: Sink,
     journal: Arc<Journal>,
     launch: Launch,
-    mut sources: ObservationSources,
+    sources: ObservationSources,
 ) -> Result<Supervision, StartupError> {
     // No profile is in force.
     let writer = start::writer(options, plan, String::new(), sink)?;
@@ -173,13 +173,7 @@ fn watch(
         app: Arc::clone(&launch.app_now),
         start,
         tracees: mailbox.map(|mailbox| mailbox as Arc<dyn Tracees>),
-        worker: Box::new(move |listener, requests| {
-            if let Some(tracer) = &mut sources.tracer {
-                tracer.start(launch.app, Arc::clone(&listener));
-            }
-            let recorder = Recorder::new(listener, requests, journal, launch, identity, sources);
-            Box::new(move || recorder.run())
-        }),
+        worker: Box::new(RecorderWorker { journal, launch, identity, sources }),
         journal: Some(same),
     })
 }

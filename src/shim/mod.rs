@@ -27,7 +27,7 @@ use std::path::PathBuf;
 pub use self::error::StartupError;
 
 use self::command::Search;
-use self::confine::Confined;
+use self::confine::LaunchContext;
 use self::dialect::Dialect;
 use self::init::Init;
 use self::options::{CommandLine, Options};
@@ -128,7 +128,8 @@ fn run(
                 }
                 Mode::Enforce | Mode::Audit => {
                     let files = &files;
-                    let confined = Confined { files, loaded, called_as, path, mode, said_by, run_as, init };
+                    let confined =
+                        LaunchContext { files, loaded, called_as, path, mode, said_by, run_as, init };
                     confine::launch(&options, confined)
                 }
             }

@@ -9,7 +9,7 @@ use super::error::StartupError;
 use super::init::{self, Signals, abandon};
 use super::options::Options;
 use crate::enforce::launch::{self, Child, Command, Confinement};
-use crate::enforce::{place, probe};
+use crate::enforce::{host, probe};
 use crate::event::{
     self, Beginning, Destination, EventWriter, LayerName, ModeInForce, Process, Sink, StartEvent,
 };
@@ -22,7 +22,7 @@ use crate::sys::{self, CallError};
 
 /// What a start has before there is a plan.
 pub(super) struct Environment {
-    pub place: Host,
+    pub host: Host,
     pub kernel: Kernel,
     pub sink: Sink,
     pub signals: Signals,
@@ -41,14 +41,14 @@ pub(super) fn environment(
     links: Vec<(&'static str, PathBuf)>,
     embedded: bool,
 ) -> Result<Environment, StartupError> {
-    let mut place = place::here(command, guarded, links, embedded)?;
+    let mut host = host::here(command, guarded, links, embedded)?;
     if let Destination::Unix(path) = &options.events {
-        place.event_socket = Some(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
+        host.event_socket = Some(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()));
     }
     let sink = Sink::open(&options.events, descriptors::duplicate)?;
     let signals = init::take_signals()?;
     let descriptor = signal::descriptor(Mask::ALL).map_err(CallError::of("signalfd"))?;
-    Ok(Environment { place, kernel: probe::kernel()?, sink, signals, descriptor })
+    Ok(Environment { host, kernel: probe::kernel()?, sink, signals, descriptor })
 }
 
 /// An app that has been launched, and what supervises it.

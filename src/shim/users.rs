@@ -178,4 +178,20 @@ mod tests {
             assert!(error.contains(says), "{spec}: {error}");
         }
     }
+
+    #[test]
+    fn whatever_the_files_hold_they_are_read_or_refused() {
+        let spare = |id: u32| assert_ne!(id, u32::MAX, "setresuid(2) takes it for unchanged");
+        crate::mutation::each(&[PASSWD.as_bytes(), GROUP.as_bytes()], |bytes| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return };
+            for spec in ["redis", "999", "redis:redis", "odd"] {
+                for (passwd, group) in [(text, GROUP), (PASSWD, text)] {
+                    let Ok(User { ids, .. }) = of(spec, passwd, group) else { continue };
+                    spare(ids.user.as_raw());
+                    spare(ids.group.as_raw());
+                    ids.groups.iter().for_each(|group| spare(group.as_raw()));
+                }
+            }
+        });
+    }
 }

@@ -13,7 +13,7 @@ use crate::profile::Mode;
 
 /// What the app gets otherwise, or not at all.
 #[derive(Default)]
-pub(super) struct JudgedVariables {
+pub(super) struct CheckedVariables {
     /// Variables by name and value, and what is left of the value.
     variables: Vec<(OsString, OsString, Option<OsString>)>,
     /// The parts of the loader's variables that are dropped; in audit, that would be.
@@ -22,11 +22,11 @@ pub(super) struct JudgedVariables {
     pub lines: Vec<String>,
 }
 
-impl JudgedVariables {
+impl CheckedVariables {
     /// Judges an environment.
-    pub fn of(environment: &[(OsString, OsString)], plan: &Plan, rules: &PolicyEngine) -> JudgedVariables {
+    pub fn of(environment: &[(OsString, OsString)], plan: &Plan, rules: &PolicyEngine) -> CheckedVariables {
         let settled = Settled::new(rules);
-        let mut judged = JudgedVariables::default();
+        let mut checked = CheckedVariables::default();
         for (name, value) in environment {
             let (left, faults) = match plan.drops(name.as_bytes()) {
                 true => (None, Vec::new()),
@@ -37,18 +37,18 @@ impl JudgedVariables {
                 },
             };
             if !faults.is_empty() {
-                judged.lines.push(line(name, left.is_some(), &faults, plan.mode));
+                checked.lines.push(line(name, left.is_some(), &faults, plan.mode));
             }
-            judged.said.extend(faults.into_iter().map(|Fault { part, why }| VariableFault {
+            checked.said.extend(faults.into_iter().map(|Fault { part, why }| VariableFault {
                 name: shown(name.as_bytes()),
                 value: shown(&part),
                 why,
             }));
             if plan.mode == Mode::Enforce {
-                judged.variables.push((name.clone(), value.clone(), left.map(OsString::from_vec)));
+                checked.variables.push((name.clone(), value.clone(), left.map(OsString::from_vec)));
             }
         }
-        judged
+        checked
     }
 
     /// The value that the app gets; none where it does not get the variable.

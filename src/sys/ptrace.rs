@@ -15,7 +15,7 @@ pub const EXECS: u64 = libc::PTRACE_O_TRACEEXEC as u64;
 pub const CHILDREN: u64 =
     (libc::PTRACE_O_TRACEFORK | libc::PTRACE_O_TRACEVFORK | libc::PTRACE_O_TRACECLONE) as u64;
 /// Traced threads are killed when their tracer ends.
-pub const DIE_WITH_US: u64 = libc::PTRACE_O_EXITKILL as u64;
+pub const EXIT_KILL: u64 = libc::PTRACE_O_EXITKILL as u64;
 
 /// A traced thread stops at each call that its filter answers with SECCOMP_RET_TRACE.
 pub const FILTERED: u64 = libc::PTRACE_O_TRACESECCOMP as u64;
@@ -269,8 +269,8 @@ mod tests {
     fn a_child_is_attached_to_stopped_and_detached() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a child");
         let tid = child.id() as i32;
-        attach(tid, DIE_WITH_US).expect("it is ours");
-        assert_eq!(attach(tid, DIE_WITH_US), Err(Errno::EPERM), "a thread has one tracer");
+        attach(tid, EXIT_KILL).expect("it is ours");
+        assert_eq!(attach(tid, EXIT_KILL), Err(Errno::EPERM), "a thread has one tracer");
         assert_eq!(stack_pointer(tid), Err(Errno::ESRCH), "it runs");
         interrupt(tid).expect("traced");
         let stop = waitpid(Pid::from_raw(tid), Some(WaitPidFlag::__WALL)).expect("it stops");

@@ -18,7 +18,7 @@ use crate::filter;
 use crate::image::archive::ImageError;
 use crate::image::why;
 use crate::kernel::{ParseReleaseError, Release};
-use crate::learn::Unusable;
+use crate::learn::{InputFault, Unusable};
 use crate::plan::PlanError;
 use crate::profile::{ReadError, embedded};
 use crate::reach::compare::OtherArch;
@@ -378,6 +378,12 @@ impl From<enforce::Error> for ToolError {
 impl From<LoadError> for ToolError {
     fn from(error: LoadError) -> ToolError {
         ToolError::Profile(error)
+    }
+}
+
+impl From<InputFault> for ToolError {
+    fn from(fault: InputFault) -> ToolError {
+        ToolError::Learn(fault.into())
     }
 }
 

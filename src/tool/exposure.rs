@@ -78,7 +78,7 @@ impl Compared {
             let numbers =
                 format!(" {:<21} {:>6} {:>3}   {}  ", row.id, row.weight, tenths(row), others.join("  "));
             let places = at(row, &self.reviewed, &places);
-            lines.put_parts(&[(colour, mark), ("", &numbers), ("", row.sentence.as_ref()), (DIM, &places)]);
+            lines.put_parts(&[(colour, mark), ("", &numbers), ("", row.sentence), (DIM, &places)]);
         }
         lines.put("");
         lines.put("Exposure is the sum of badness · weight over the sum of weights. It orders profiles, and is no measure of safety.");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::learn::confidence::{Phases, confidence};
 use crate::learn::estimate::{Estimate, clean_runs};
-use crate::learn::{Confidence, Observations, Reason, Unusable};
+use crate::learn::{Confidence, InputFault, Observations, Reason};
 use crate::profile::Profile;
 use crate::visible::line;
 
@@ -34,7 +34,7 @@ impl BuildReport<'_> {
         rules: &BTreeMap<String, (Vec<String>, Reason)>,
         expect: &[String],
         mut notes: Vec<String>,
-    ) -> Result<BuildReport<'b>, Unusable> {
+    ) -> Result<BuildReport<'b>, InputFault> {
         notes.sort();
         notes.dedup();
         let there: BTreeSet<&str> = rules.values().flat_map(|(keys, _)| keys).map(String::as_str).collect();

@@ -10,7 +10,7 @@ use super::{ToolError, VerbOutput, VerbResult};
 use crate::enforce::source::beside;
 use crate::event::lines::BoundedLines;
 use crate::kernel::Arch;
-use crate::learn::Unusable;
+use crate::learn::{InputFault, Unusable};
 use crate::profile::Document;
 use crate::report::{self, ReportEvidence, ReportInput, ViolationHistory};
 
@@ -102,5 +102,5 @@ fn read_events(path: &Path, nonces: &[String], history: &mut ViolationHistory) -
     if file.end() {
         return Ok(());
     }
-    Err(Unusable(format!("{name}: has no event of remit; expected lines that begin {{\"remit\":1")).into())
+    Err(Unusable::of(name, InputFault::NoEvents).into())
 }

@@ -59,7 +59,9 @@ fn write(kernel: &Kernel, text: &mut String) -> std::fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Arch, NoListener, Release};
+    use nix::errno::Errno;
+
+    use crate::kernel::{Arch, NoListener, NoTrace, Release};
 
     #[test]
     fn the_features_are_those_of_the_kernel() {
@@ -70,14 +72,14 @@ mod tests {
              FD_SYNC_WAKE_UP), MDWE, MFD_NOEXEC_SEAL, ptrace"
         );
         let poor = Kernel {
-            notify: Err(NoListener::Filter("a filter is refused".to_owned())),
-            trace: Err("Yama's ptrace_scope is 3".to_owned()),
+            notify: Err(NoListener::Filter(Errno::EPERM)),
+            trace: Err(NoTrace::Yama(3)),
             ..Kernel::stock(Release::new(5, 10), Arch::Aarch64)
         };
         assert_eq!(
             features(&poor),
-            "Linux 5.10 aarch64: no Landlock, no seccomp user notification (a filter is refused), no ptrace (Yama's \
-             ptrace_scope is 3)"
+            "Linux 5.10 aarch64: no Landlock, no seccomp user notification (loading a filter is answered EPERM), no \
+             ptrace (Yama's ptrace_scope is 3)"
         );
     }
 }

@@ -42,7 +42,7 @@ impl Tracer {
     }
 
     fn attach_thread(&self, tid: Tid, caller: &Caller, options: u64) -> Result<(), Errno> {
-        let options = options | ptrace::DIE_WITH_US | ptrace::CALLS;
+        let options = options | ptrace::EXIT_KILL | ptrace::CALLS;
         self.as_caller(caller, || ptrace::attach(tid.as_raw(), options))
     }
 

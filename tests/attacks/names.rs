@@ -15,7 +15,7 @@ use crate::support::{Place, Running, can_run, in_each_place};
 
 in_each_place!(
     no_inode_gains_rights_by_a_name,
-    a_rename_is_of_what_was_judged,
+    a_rename_is_of_what_was_decided,
     honest_replacements_go_on,
     no_file_grows_past_its_limit_by_the_supervisor,
     a_second_name_of_a_script_is_not_written
@@ -102,7 +102,7 @@ fn no_inode_gains_rights_by_a_name(place: Place) {
 }
 
 /// Another thread exchanges the path of a rename that the supervisor performs.
-fn a_rename_is_of_what_was_judged(place: Place) {
+fn a_rename_is_of_what_was_decided(place: Place) {
     const TRIES: u32 = 1_000;
     if !can_run(place, NEEDS) {
         return;

@@ -75,9 +75,9 @@ fn nothing_that_could_not_be_looked_at_is_clean() {
     let killed = journal(7, "get", &ordinary());
     let killed = killed.rsplit_once("{\"end\"").expect("an end").0;
     let lost = journal_with(7, "get", &ordinary(), &json!({ "clean": true, "dropped": 3 }));
-    let blind =
+    let gap =
         [ordinary(), vec![line("serving", "blind", json!({ "path": "/srv", "why": "no watch" }))]].concat();
-    for text in [killed, &lost, &journal(7, "get", &blind)] {
+    for text in [killed, &lost, &journal(7, "get", &gap)] {
         bench.put("build.jsonl", text);
         let checked = bench.check(&["--run", "build.jsonl"]);
         assert_eq!((checked.code, checked.ids()), (3, vec!["run-incomplete"]), "{:#}", checked.report);

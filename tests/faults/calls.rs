@@ -22,12 +22,12 @@ pub enum Expect {
     NotExecutable,
     /// It does not start, and says this layer; with `"fallback": "degrade"` the start
     /// event says that the layer is not active.
-    Lacking(&'static str),
-    /// As `Lacking`, and whatever the errno is, it is only said that there is none.
+    Missing(&'static str),
+    /// As `Missing`, and whatever the errno is, it is only said that there is none.
     Absent(&'static str),
-    /// As `Lacking`, and with `"fallback": "degrade"` what still comes is a refusal that
+    /// As `Missing`, and with `"fallback": "degrade"` what still comes is a refusal that
     /// says this: the call is needed for more than the layer.
-    LackingThenRefused(&'static str, &'static str),
+    MissingThenRefused(&'static str, &'static str),
     /// The C library's or Rust's own runtime needs it and ends the process by itself,
     /// with a word of its own: never later than the app is guarded.
     Runtime,
@@ -156,7 +156,7 @@ pub const CALLS: &[Call] = &[
     which("prlimit64", libc::RLIMIT_CORE as i32, Refused("limit core")),
     which("prlimit64", libc::RLIMIT_FSIZE as i32, Refused("limit file size")),
     which("prlimit64", libc::RLIMIT_NOFILE as i32, Refused("limit open files")),
-    which("seccomp", GET_ACTION_AVAIL, Lacking("notification")),
+    which("seccomp", GET_ACTION_AVAIL, Missing("notification")),
     // What is prepared.
     #[cfg(target_arch = "x86_64")]
     call("clone", Refused("fork")),
@@ -204,7 +204,7 @@ pub const CALLS: &[Call] = &[
     which("prctl", libc::PR_CAP_AMBIENT, Refused("ambient")),
     which("prctl", libc::PR_GET_SECUREBITS, Refused("step `securebits: ")),
     which("prctl", libc::PR_SET_KEEPCAPS, RefusedUser("step `keep-caps: ")),
-    which("prctl", libc::PR_SET_NO_NEW_PRIVS, LackingThenRefused("notification", "no_new_privs")),
+    which("prctl", libc::PR_SET_NO_NEW_PRIVS, MissingThenRefused("notification", "no_new_privs")),
     which("prctl", libc::PR_SET_PDEATHSIG, Refused("step `parent-death signal: ")),
     which("prctl", libc::PR_SET_SECUREBITS, Refused("step `securebits: ")),
     which("prctl", PR_SET_MDWE, Refused("step `mdwe: ")),

@@ -142,7 +142,7 @@ fn check(way: Way, expect: Expect, errno: Errno, ended: &Ended, place: &Place) -
         Expect::Refused(says) | Expect::RefusedUser(says) => refused(ended, 125, says, Some(errno)),
         Expect::Unsaid(says) => refused(ended, 125, says, None),
         Expect::NotExecutable => refused(ended, 126, "cannot be executed", Some(errno)),
-        Expect::Lacking(layer) | Expect::LackingThenRefused(layer, _) if way != Way::Degrade => refused(
+        Expect::Missing(layer) | Expect::MissingThenRefused(layer, _) if way != Way::Degrade => refused(
             ended,
             125,
             &format!("cannot give what profile `user` asks for: {layer} needs "),
@@ -151,8 +151,8 @@ fn check(way: Way, expect: Expect, errno: Errno, ended: &Ended, place: &Place) -
         Expect::Absent(layer) if way != Way::Degrade => {
             refused(ended, 125, &format!("cannot give what profile `user` asks for: {layer} needs "), None)
         }
-        Expect::LackingThenRefused(_, says) => refused(ended, 125, says, Some(errno)),
-        Expect::Lacking(layer) | Expect::Absent(layer) => degraded(ended, layer, &place.layers()),
+        Expect::MissingThenRefused(_, says) => refused(ended, 125, says, Some(errno)),
+        Expect::Missing(layer) | Expect::Absent(layer) => degraded(ended, layer, &place.layers()),
         Expect::Runtime => match ended.code {
             ALL_REFUSED => Ok(()),
             // Rust's panic in a debug build, the C library's exit, an abort.

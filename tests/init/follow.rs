@@ -4,7 +4,7 @@ use crate::harness::{Ended, Running, run};
 use crate::{Way, ways};
 
 /// The app hands over to `next`, whose pid is in the file, and ends with 9.
-fn hand_over(way: Way, options: &[&str], write: &str, next: &str) -> (Running, tempfile::TempDir) {
+fn follow_to(way: Way, options: &[&str], write: &str, next: &str) -> (Running, tempfile::TempDir) {
     let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
     let file = folder.path().join("pid");
     let file = file.to_str().expect("UTF-8");
@@ -21,7 +21,7 @@ fn the_process_that_the_file_names_is_the_app_from_then_on() {
                 /proc/self/stat)\" ]; do :; done; echo ready; while :; do sleep 0.01; done";
     for way in ways() {
         for options in [&[][..], &["-g"]] {
-            let (mut running, _folder) = hand_over(way, options, "echo $next >$1", next);
+            let (mut running, _folder) = follow_to(way, options, "echo $next >$1", next);
             let mut said = [running.line(), running.line()];
             said.sort();
             assert_eq!(said, ["begun", "ready"], "{way:?} {options:?}");
@@ -52,7 +52,7 @@ fn without_such_a_process_the_container_ends() {
             ("mkdir $1", "exec sleep 60"),
             ("echo $next >$1; wait", "exit 0"),
         ] {
-            let (running, _folder) = hand_over(way, &["--grace", "1s"], write, next);
+            let (running, _folder) = follow_to(way, &["--grace", "1s"], write, next);
             let Ended { code, stdout, stderr } = running.end();
             assert_eq!((code, &*stdout), (9, "begun\n"), "{way:?} {write}: {stderr}");
         }

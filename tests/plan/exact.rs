@@ -93,10 +93,10 @@ fn one_by_which_nothing_could_start_is_refused_with_the_line_that_helps() {
     };
     let nothing = error("");
     assert_eq!(nothing.pointer, "/syscalls/allow");
-    assert!(nothing.text.contains("openat or open"), "{nothing}");
-    assert!(nothing.text.contains(r#"add "@base", "arch_prctl", "set_tid_address""#), "{nothing}");
+    assert!(nothing.to_string().contains("openat or open"), "{nothing}");
+    assert!(nothing.to_string().contains(r#"add "@base", "arch_prctl", "set_tid_address""#), "{nothing}");
     let most = error(r#""@base""#);
-    assert!(most.text.ends_with(r#"add "arch_prctl", "set_tid_address""#), "{most}");
+    assert!(most.to_string().ends_with(r#"add "arch_prctl", "set_tid_address""#), "{most}");
     let all = r#""@base", "arch_prctl", "set_tid_address""#;
     plan(&format!(r#"{DYNAMIC}, "syscalls": {{"exact": true, "allow": [{all}]}}"#));
 }

@@ -65,14 +65,14 @@ fn nothing_that_is_executed_or_guarded_may_be_changed() {
         let keys = format!(r#"{programs}, "files": [{{"path": "{path}", "allow": ["{right}"]}}]"#);
         let error = try_plan(&keys).err().unwrap_or_else(|| panic!("{keys} has a plan"));
         assert_eq!(error.pointer, "/files/0", "{error}");
-        assert!(error.text.contains(says), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
     }
     let linked = ImageTree::new().program("/app/server", Executable::Static).link("/p", "/proc").dir("/proc");
     let text =
         format!(r#"{{"remit": 1, "name": "t", {SERVER}, "files": [{{"path": "/p", "allow": ["write"]}}]}}"#);
     let profile = profile::read(text.as_bytes()).expect("the reader sees no links").profile;
     let error = Plan::new(&profile, &kernel(6, 18), &place(), &linked, Mode::Enforce).expect_err("/proc");
-    assert!(error.text.contains("/proc"), "{error}");
+    assert!(error.to_string().contains("/proc"), "{error}");
 }
 
 /// A program with libraries and one without.
@@ -121,7 +121,7 @@ fn libraries_are_found_read_and_protected_from_the_app() {
             let error = Plan::new(&read.profile, &kernel(6, 18), &place(), &image(), Mode::Enforce);
             let error = error.expect_err(path);
             assert_eq!(error.pointer, "/files/0", "{path} {right}: {error}");
-            assert!(error.text.contains("/programs/0/libraries"), "{path} {right}: {error}");
+            assert!(error.to_string().contains("/programs/0/libraries"), "{path} {right}: {error}");
         }
     }
     let elsewhere = plan(&with_libraries(LIBRARIES, r#", "files": ["@elsewhere"]"#));
@@ -203,7 +203,7 @@ fn mappings_are_notified_where_some_program_has_libraries() {
         plan.layers().iter().any(|layer| layer.layer == "exec-check" && layer.detail.contains("narrows 1"))
     );
     // A notified call maps it, so where no call is notified no rule may depend on it.
-    let deaf = Kernel { notify: Err(NoListener::Listener("EBUSY".to_owned())), ..kernel(6, 18) };
+    let deaf = Kernel { notify: Err(NoListener::Busy), ..kernel(6, 18) };
     let plan =
         plan_on(&with_libraries(LIBRARIES, ""), &deaf, &place(), Mode::Enforce).expect("a plan there is");
     assert_eq!(answer(&plan, "mmap", [0, 0, CODE, PRIVATE, 3, 0]), Action::Allow);

@@ -31,7 +31,7 @@ fn adds(want: Want, section: &str, alone: Value, before: Value, after: Value) {
 }
 
 #[test]
-fn a_program_and_its_edge() {
+fn a_program_and_its_transition() {
     let path = PathBuf::from("/bin/sh");
     let known = |caller| Want::Program { path: path.clone(), caller };
     assert_eq!(
@@ -42,7 +42,7 @@ fn a_program_and_its_edge() {
         amended(&smallest(), &known(Some(entry(0))))["programs"],
         json!([{"path": "/bin/x", "entry": true, "may_run": ["/bin/sh"]}, {"path": "/bin/sh"}])
     );
-    // The edge alone, added to a list; an edge to an applet is not to all of it.
+    // The transition alone, added to a list; a transition to an applet is not to all of it.
     let mut profile = smallest();
     profile["programs"] = json!([
         {"path": "/bin/x", "entry": true, "may_run": [{"path": "/bin/sh", "applet": "ls"}]},
@@ -51,10 +51,10 @@ fn a_program_and_its_edge() {
     let after = amended(&profile, &known(Some(entry(0))));
     assert_eq!(after["programs"][0]["may_run"], json!([{"path": "/bin/sh", "applet": "ls"}, "/bin/sh"]));
     assert_eq!(after["programs"].as_array().unwrap().len(), 2);
-    // A listed edge with a reason is an edge.
+    // A listed transition with a reason is a transition.
     profile["programs"][0]["may_run"] = json!([{"path": "/bin/sh", "why": "hooks"}]);
     assert!(hint(&profile, &known(Some(entry(0)))).is_empty());
-    // A caller that is not there has no edge.
+    // A caller that is not there has no transition.
     assert_eq!(hint(&profile, &known(Some(entry(9)))), []);
 }
 
@@ -72,7 +72,7 @@ fn no_program_that_the_app_may_change() {
 }
 
 #[test]
-fn a_file_beneath_an_entry_gets_its_own_before_an_edge() {
+fn a_file_beneath_an_entry_gets_its_own_before_a_transition() {
     let mut profile = smallest();
     profile["programs"] = json!([{"beneath": "/usr/bin", "entry": true}]);
     let want = Want::Program { path: "/usr/bin/env".into(), caller: Some(entry(0)) };

@@ -31,7 +31,7 @@ fn guess(profile: &Value, operations: &[PatchOp]) -> Option<Want> {
     let program_index = || index().map(ProfileIndex::new);
     Some(match steps[..] {
         ["programs"] => program(item, operations.get(1))?,
-        ["programs", _, "may_run"] => edge(item, program_index())?,
+        ["programs", _, "may_run"] => transition(item, program_index())?,
         ["programs", _, "entry"] => Want::Command(path(&profile["programs"][index()?]["path"])?),
         ["programs", _, "args"] => {
             let args = elements(item).map(argument).collect::<Option<_>>()?;
@@ -86,22 +86,24 @@ fn item(operation: &PatchOp) -> (String, &Value) {
     }
 }
 
-fn program(entry: &Value, edge: Option<&PatchOp>) -> Option<Want> {
+fn program(entry: &Value, transition: Option<&PatchOp>) -> Option<Want> {
     let path = path(&entry["path"])?;
     if entry.get("entry").is_some() {
         return Some(Want::Command(path));
     }
-    let caller = edge.and_then(|edge| edge.path.split('/').nth(2)?.parse().ok()).map(ProfileIndex::new);
+    let caller = transition
+        .and_then(|transition| transition.path.split('/').nth(2)?.parse().ok())
+        .map(ProfileIndex::new);
     Some(match entry.get("applet") {
         Some(applet) => Want::Applet { path, applet: text(applet)?, caller },
         None => Want::Program { path, caller },
     })
 }
 
-fn edge(edge: &Value, caller: Option<ProfileIndex>) -> Option<Want> {
-    Some(match edge {
+fn transition(transition: &Value, caller: Option<ProfileIndex>) -> Option<Want> {
+    Some(match transition {
         Value::String(to) => Want::Program { path: to.into(), caller },
-        _ => Want::Applet { path: path(&edge["path"])?, applet: text(&edge["applet"])?, caller },
+        _ => Want::Applet { path: path(&transition["path"])?, applet: text(&transition["applet"])?, caller },
     })
 }
 

@@ -29,7 +29,27 @@ pub(super) struct MergedFiles {
 /// Why a layer does not go over those below it.
 pub(super) struct MergeError {
     pub path: Vec<u8>,
-    pub what: &'static str,
+    pub fault: MergeFault,
+}
+
+/// What is wrong with an entry of a layer.
+pub(super) enum MergeFault {
+    /// A hard link to a file that is in no layer.
+    HardLink,
+    /// Its directory is behind a loop of links.
+    Loop,
+    /// Its directory is a file.
+    BelowFile,
+}
+
+impl MergeFault {
+    pub fn text(&self) -> &'static str {
+        match self {
+            MergeFault::HardLink => "is a hard link to a file that is in no layer; save the image again",
+            MergeFault::Loop => "stands behind a loop of symbolic links",
+            MergeFault::BelowFile => "stands below a file that is no directory",
+        }
+    }
 }
 
 impl MergedFiles {
@@ -82,8 +102,7 @@ impl MergedFiles {
                     self.put(&path, node)?;
                 }
                 _ => {
-                    let what = "is a hard link to a file that is in no layer; save the image again";
-                    return Err(MergeError { path: path.into(), what });
+                    return Err(MergeError { path: path.into(), fault: MergeFault::HardLink });
                 }
             }
         }
@@ -107,7 +126,7 @@ impl MergedFiles {
 
     fn put(&mut self, path: &[u8], node: LayerNode) -> Result<(), MergeError> {
         let (directory, name) = split(path);
-        let directory = self.made(directory).map_err(|what| MergeError { path: path.into(), what })?;
+        let directory = self.made(directory).map_err(|fault| MergeError { path: path.into(), fault })?;
         let path = joined(&directory, name);
         let over = self.nodes.get(&*path).map(|below| &below.kind);
         if node.kind != NodeKind::Directory || over.is_some_and(|over| *over != NodeKind::Directory) {
@@ -118,8 +137,7 @@ impl MergedFiles {
     }
 
     /// The path, without links, of a directory; it is made where it is missing, as runtimes do.
-    fn made(&mut self, directory: &[u8]) -> Result<Vec<u8>, &'static str> {
-        const LOOP: &str = "stands behind a loop of symbolic links";
+    fn made(&mut self, directory: &[u8]) -> Result<Vec<u8>, MergeFault> {
         // Mostly it is there, and no link is on the way: then its own path is.
         if matches!(self.nodes.get(directory), Some(node) if node.kind == NodeKind::Directory) {
             return Ok(directory.to_vec());
@@ -135,7 +153,7 @@ impl MergedFiles {
             let path = joined(&at, &name);
             match self.nodes.get(&*path).map(|node| &node.kind) {
                 Some(NodeKind::Directory) => at = path,
-                Some(NodeKind::Symlink(_)) if links == MAX_LINKS => return Err(LOOP),
+                Some(NodeKind::Symlink(_)) if links == MAX_LINKS => return Err(MergeFault::Loop),
                 Some(NodeKind::Symlink(target)) => {
                     links += 1;
                     if target.starts_with(b"/") {
@@ -143,7 +161,7 @@ impl MergedFiles {
                     }
                     ahead.append(&mut reversed(target));
                 }
-                Some(_) => return Err("stands below a file that is no directory"),
+                Some(_) => return Err(MergeFault::BelowFile),
                 None => {
                     self.implied(&path);
                     at = path;

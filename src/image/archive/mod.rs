@@ -71,7 +71,7 @@ struct Archived {
 }
 
 /// Opens an image: a directory, or FILE or FILE#NAME:TAG for an archive; a name that begins with
-/// `sha256:` is the digest of a config, or its beginning. Programs are judged for this
+/// `sha256:` is the digest of a config, or its beginning. Programs are read for this
 /// architecture, and of an image for several it is the one of this. `progress` is called now and
 /// then with the bytes that were read and those that there are.
 ///
@@ -148,7 +148,7 @@ fn read(
         while let Some(layer) = waiting.remove(&next) {
             files.apply(layer).map_err(|error| {
                 let place = format!("{}: {}", parts.layers[next].place, String::from_utf8_lossy(&error.path));
-                ImageError::Malformed { place, what: error.what.to_owned() }
+                ImageError::Malformed { place, what: error.fault.text().to_owned() }
             })?;
             next += 1;
         }

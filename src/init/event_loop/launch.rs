@@ -80,9 +80,9 @@ impl EventLoop {
         });
         let listener = Arc::new(listener);
         self.tracees = supervision.tracees.as_ref().map(Arc::downgrade);
-        let worker = (supervision.worker)(listener, requests);
+        let worker = supervision.worker;
         memory::share_one_heap();
-        let started = threads::run_reserved("worker", worker);
+        let started = threads::run_reserved("worker", move || worker.run(listener, requests));
         if let Err(error) = started {
             tracing::error!(%error, "the worker could not be started; the app is killed");
             self.step(&InitInput::Violation);

@@ -22,7 +22,7 @@ fn rules() -> InitRules {
         rewrite: BTreeMap::new(),
         terminal: Terminal::Group,
         status: None,
-        unattended: true,
+        is_orphaned: true,
     }
 }
 
@@ -174,14 +174,14 @@ fn a_terminal_stop_stops_no_container_and_a_shells_job_as_a_whole() {
     assert_eq!(first.step(&signal(libc::SIGCONT)), cont);
     assert_eq!(first.step(&stopped), [InitAction::Resume]);
 
-    let mut job = InitState::new(APP, InitRules { unattended: false, ..rules() });
+    let mut job = InitState::new(APP, InitRules { is_orphaned: false, ..rules() });
     assert_eq!(job.step(&stopped), [InitAction::Suspend]);
     assert_eq!(forwarded(&job.step(&from_terminal(libc::SIGTSTP))), [libc::SIGTSTP]);
 }
 
 #[test]
 fn a_session_of_its_own_is_stopped_and_the_init_along_with_it() {
-    let attended = InitRules { terminal: Terminal::Session, unattended: false, ..rules() };
+    let attended = InitRules { terminal: Terminal::Session, is_orphaned: false, ..rules() };
     let mut state = InitState::new(APP, attended.clone());
     for stop in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
         let expected = [InitAction::Forward(received(libc::SIGSTOP)), InitAction::Suspend];
@@ -196,7 +196,7 @@ fn a_session_of_its_own_is_stopped_and_the_init_along_with_it() {
 #[test]
 fn an_app_in_the_inits_group_got_the_terminals_signal_already() {
     let mut state =
-        InitState::new(APP, InitRules { terminal: Terminal::Shared, unattended: false, ..rules() });
+        InitState::new(APP, InitRules { terminal: Terminal::Shared, is_orphaned: false, ..rules() });
     assert_eq!(state.step(&from_terminal(libc::SIGINT)), []);
     assert_eq!(forwarded(&state.step(&signal(libc::SIGINT))), [libc::SIGINT]);
     let sent = [InitAction::Forward(received(libc::SIGTTIN)), InitAction::Suspend];
@@ -206,7 +206,7 @@ fn an_app_in_the_inits_group_got_the_terminals_signal_already() {
 #[test]
 fn an_app_in_the_inits_group_stops_before_the_init() {
     let shared =
-        || InitState::new(APP, InitRules { terminal: Terminal::Shared, unattended: false, ..rules() });
+        || InitState::new(APP, InitRules { terminal: Terminal::Shared, is_orphaned: false, ..rules() });
     let (stop, stopped) = (from_terminal(libc::SIGTSTP), InitInput::Stopped(APP, libc::SIGTSTP));
     // The init learns of the two in either order.
     for [first, second] in [[&stop, &stopped], [&stopped, &stop]] {
@@ -223,7 +223,7 @@ fn an_app_in_the_inits_group_stops_before_the_init() {
     assert_eq!(state.step(&InitInput::Stopped(APP, libc::SIGSTOP)), []);
     // Where no parent would continue the init, it does not stop.
     let mut state =
-        InitState::new(APP, InitRules { terminal: Terminal::Shared, unattended: true, ..rules() });
+        InitState::new(APP, InitRules { terminal: Terminal::Shared, is_orphaned: true, ..rules() });
     assert_eq!([state.step(&stop), state.step(&stopped)], [vec![], vec![]]);
 }
 

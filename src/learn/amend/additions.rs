@@ -2,12 +2,13 @@
 //! number of hints.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::event::{Want, hint};
 use crate::profile::{
-    self, ArgPattern, Document, Edge, Entry, FileEntry, FileRule, Profile, ProfileIndex, Program,
-    ProgramPlace, Rights, SyscallRule,
+    self, ArgPattern, Document, Entry, FileEntry, FileRule, Profile, ProfileIndex, Program, ProgramPlace,
+    Rights, SyscallRule, Transition,
 };
 use crate::syscalls::{self, Condition, Test, constants};
 
@@ -15,6 +16,30 @@ use crate::syscalls::{self, Condition, Test, constants};
 pub(super) struct Additions<'d> {
     document: &'d Document,
     wants: Vec<(String, Want)>,
+}
+
+/// Why a want is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HintConflict {
+    /// It names what the profile does not have.
+    Unknown,
+    /// It wants code from a path that another hint lets the app change.
+    Changeable,
+    /// It wants a digest of a program, and another hint wants another.
+    Contents,
+    /// It wants one applet of a program that is listed as a whole.
+    WholeProgram,
+}
+
+impl fmt::Display for HintConflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HintConflict::Unknown => "names what this profile does not have",
+            HintConflict::Changeable => "wants code from what another hint lets the app change",
+            HintConflict::Contents => "wants one content of a program, and another hint wants another",
+            HintConflict::WholeProgram => "wants one applet of a program that is listed as a whole",
+        })
+    }
 }
 
 /// Rights that change what is there.
@@ -31,7 +56,7 @@ impl<'d> Additions<'d> {
     }
 
     /// The profile with all wants that are compatible, and those that were left out.
-    pub fn made(self) -> (Profile, Vec<(String, &'static str)>) {
+    pub fn made(self) -> (Profile, Vec<(String, HintConflict)>) {
         let mut later = Vec::new();
         let mut calls = BTreeSet::new();
         for (at, want) in self.wants {
@@ -88,7 +113,7 @@ struct Index {
     /// The first entry of each file.
     programs: HashMap<PathBuf, ProfileIndex>,
     applets: HashSet<(PathBuf, String)>,
-    edges: HashSet<(ProfileIndex, PathBuf, Option<String>)>,
+    transitions: HashSet<(ProfileIndex, PathBuf, Option<String>)>,
     files: HashMap<PathBuf, usize>,
     /// Paths that the app may change.
     changed: BTreeSet<PathBuf>,
@@ -102,7 +127,7 @@ impl Index {
         let mut index = Index {
             programs: HashMap::new(),
             applets: HashSet::new(),
-            edges: HashSet::new(),
+            transitions: HashSet::new(),
             files: HashMap::new(),
             changed: BTreeSet::new(),
             values: HashMap::new(),
@@ -114,8 +139,10 @@ impl Index {
                 index.programs.entry(path.clone()).or_insert(at);
                 index.applets.extend(program.applet.clone().map(|applet| (path.clone(), applet)));
             }
-            let edges = program.may_run.iter().map(|edge| &edge.what);
-            index.edges.extend(edges.map(|edge| (at, edge.path.clone(), edge.applet.clone())));
+            let transitions = program.may_run.iter().map(|transition| &transition.what);
+            index.transitions.extend(
+                transitions.map(|transition| (at, transition.path.clone(), transition.applet.clone())),
+            );
         }
         for (at, entry) in index.profile.files.iter().enumerate() {
             let FileEntry::Path(rule) = entry else { continue };
@@ -132,7 +159,7 @@ impl Index {
         index
     }
 
-    fn add(&mut self, want: Want) -> Result<(), &'static str> {
+    fn add(&mut self, want: Want) -> Result<(), HintConflict> {
         match want {
             Want::Command(path) => {
                 let at = self.program(path)?;
@@ -140,20 +167,20 @@ impl Index {
             }
             Want::Program { path, caller } => {
                 self.program(path.clone())?;
-                self.edge(caller, path, None);
+                self.transition(caller, path, None);
             }
             Want::Applet { path, applet, caller } => {
                 self.applet(&path, &applet)?;
-                self.edge(caller, path, Some(applet));
+                self.transition(caller, path, Some(applet));
             }
             Want::Arguments { program, args } => {
                 let entry = self.named(program)?;
                 let exactly = args.into_iter().map(ArgPattern::Exact).collect();
-                entry.args.as_mut().ok_or(STRANGE)?.push(exactly);
+                entry.args.as_mut().ok_or(HintConflict::Unknown)?.push(exactly);
             }
             Want::User { program, uid } => {
                 let entry = self.named(program)?;
-                entry.user.as_mut().ok_or(STRANGE)?.push(uid);
+                entry.user.as_mut().ok_or(HintConflict::Unknown)?.push(uid);
             }
             Want::Instances { program, most } => {
                 let entry = self.named(program)?;
@@ -161,35 +188,38 @@ impl Index {
             }
             Want::Library { program, path } => {
                 if self.may_be_changed(&path) {
-                    return Err(CHANGED);
+                    return Err(HintConflict::Changeable);
                 }
                 let entry = self.named(program)?;
-                entry.libraries.as_mut().ok_or(STRANGE)?.push(path);
+                entry.libraries.as_mut().ok_or(HintConflict::Unknown)?.push(path);
             }
             Want::Digest { program, sha256 } => {
                 let known = self.digests.entry(program).or_insert_with(|| sha256.clone());
                 if *known != sha256 {
-                    return Err("wants one content of a program, and another hint wants another");
+                    return Err(HintConflict::Contents);
                 }
                 self.named(program)?.sha256 = Some(sha256);
             }
             Want::Environment(name) => self.profile.environment_keep.push(plain(name)),
             Want::File { path, rights } => self.file(path, rights),
             Want::Listen(endpoint) => {
-                let endpoint = profile::endpoint(&endpoint).map_err(|_| STRANGE)?;
+                let endpoint = profile::endpoint(&endpoint).map_err(|_| HintConflict::Unknown)?;
                 self.profile.network.listen.push(plain(endpoint));
             }
             Want::Connect(endpoint) => {
-                let endpoint = profile::endpoint(&endpoint).map_err(|_| STRANGE)?;
+                let endpoint = profile::endpoint(&endpoint).map_err(|_| HintConflict::Unknown)?;
                 self.profile.network.connect.push(plain(endpoint));
             }
             Want::Syscall(name) => {
-                let call = syscalls::known(&name).ok_or(STRANGE)?;
+                let call = syscalls::known(&name).ok_or(HintConflict::Unknown)?;
                 self.profile.syscalls.allow.push(plain(SyscallRule::Call(call)));
             }
             Want::SyscallWhen { call, arg, value } => {
-                let call = syscalls::known(&call).ok_or(STRANGE)?;
-                let number = value.as_u64().or(value.as_str().and_then(constants::value)).ok_or(STRANGE)?;
+                let call = syscalls::known(&call).ok_or(HintConflict::Unknown)?;
+                let number = value
+                    .as_u64()
+                    .or(value.as_str().and_then(constants::value))
+                    .ok_or(HintConflict::Unknown)?;
                 self.value(call, arg, number);
             }
             Want::AfterStartup(_) => {}
@@ -204,30 +234,30 @@ impl Index {
     }
 
     /// The entry that a hint names by its index.
-    fn named(&mut self, program: ProfileIndex) -> Result<&mut Program, &'static str> {
-        self.profile.programs.get_mut(program.get()).ok_or(STRANGE)
+    fn named(&mut self, program: ProfileIndex) -> Result<&mut Program, HintConflict> {
+        self.profile.programs.get_mut(program.get()).ok_or(HintConflict::Unknown)
     }
 
     /// The index of the entry for a file, which is added where there is none.
-    fn program(&mut self, path: PathBuf) -> Result<ProfileIndex, &'static str> {
+    fn program(&mut self, path: PathBuf) -> Result<ProfileIndex, HintConflict> {
         if let Some(at) = self.programs.get(&path) {
             return Ok(*at);
         }
         if self.may_be_changed(&path) {
-            return Err(CHANGED);
+            return Err(HintConflict::Changeable);
         }
         Ok(self.push(path, None))
     }
 
-    fn applet(&mut self, path: &Path, applet: &str) -> Result<(), &'static str> {
+    fn applet(&mut self, path: &Path, applet: &str) -> Result<(), HintConflict> {
         if self.applets.contains(&(path.to_owned(), applet.to_owned())) {
             return Ok(());
         }
         if self.programs.get(path).is_some_and(|at| self.profile.programs[at.get()].applet.is_none()) {
-            return Err("wants one applet of a program that is listed as a whole");
+            return Err(HintConflict::WholeProgram);
         }
         if self.may_be_changed(path) {
-            return Err(CHANGED);
+            return Err(HintConflict::Changeable);
         }
         self.push(path.to_owned(), Some(applet.to_owned()));
         Ok(())
@@ -254,10 +284,10 @@ impl Index {
         at
     }
 
-    fn edge(&mut self, caller: Option<ProfileIndex>, path: PathBuf, applet: Option<String>) {
+    fn transition(&mut self, caller: Option<ProfileIndex>, path: PathBuf, applet: Option<String>) {
         let Some(caller) = caller.filter(|caller| caller.get() < self.profile.programs.len()) else { return };
-        if self.edges.insert((caller, path.clone(), applet.clone())) {
-            self.profile.programs[caller.get()].may_run.push(plain(Edge { path, applet }));
+        if self.transitions.insert((caller, path.clone(), applet.clone())) {
+            self.profile.programs[caller.get()].may_run.push(plain(Transition { path, applet }));
         }
     }
 
@@ -292,9 +322,6 @@ impl Index {
             || self.changed.range(path.to_owned()..).next().is_some_and(|place| place.starts_with(path))
     }
 }
-
-const STRANGE: &str = "names what this profile does not have";
-const CHANGED: &str = "wants code from what another hint lets the app change";
 
 fn plain<T>(what: T) -> Entry<T> {
     Entry { what, why: None }

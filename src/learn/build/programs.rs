@@ -1,14 +1,14 @@
-//! Generalises executions to programs: exact files and edges, with interpreters and loaders.
+//! Generalises executions to programs: exact files and transitions, with interpreters and loaders.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::fact::{Fact, Name};
 use super::super::volatile::template;
 use super::{Builder, plain};
-use crate::profile::{Edge, Program, ProgramPlace};
+use crate::profile::{Program, ProgramPlace, Transition};
 
 impl Builder<'_> {
-    /// The programs that were executed, each with the edges that were seen.
+    /// The programs that were executed, each with the transitions that were seen.
     pub(super) fn programs(&mut self, digests: bool) -> Vec<Program> {
         // A file that was once called by no applet's name is one program.
         let facts = self.facts;
@@ -59,11 +59,11 @@ impl Builder<'_> {
                 why: None,
             });
         }
-        let mut edges = BTreeSet::new();
+        let mut transitions = BTreeSet::new();
         let mut digest: BTreeMap<&str, Option<&str>> = BTreeMap::new();
         for (fact, seen) in facts {
             match fact {
-                Fact::Edge { to, .. } if nameless(&to.path) => {}
+                Fact::Transition { to, .. } if nameless(&to.path) => {}
                 Fact::Entry(found) => {
                     let found = name(found);
                     self.because(format!("entry {}", spelled(&found)), "it was COMMAND", seen);
@@ -82,7 +82,7 @@ impl Builder<'_> {
                         .and_modify(|known| *known = known.filter(|known| known == sha256))
                         .or_insert(Some(sha256));
                 }
-                Fact::Edge { from, to } => {
+                Fact::Transition { from, to } => {
                     let (from, to) = (name(from), name(to));
                     let applet = Some(to.applet.clone()).filter(|applet| !applet.is_empty());
                     let Some(program) = programs.get_mut(&from) else {
@@ -92,9 +92,9 @@ impl Builder<'_> {
                         ));
                         continue;
                     };
-                    let edge = Edge { path: to.path.clone().into(), applet };
-                    if edges.insert((from.clone(), to.clone())) {
-                        program.may_run.push(plain(edge));
+                    let transition = Transition { path: to.path.clone().into(), applet };
+                    if transitions.insert((from.clone(), to.clone())) {
+                        program.may_run.push(plain(transition));
                     }
                     self.because(
                         format!("edge {} -> {}", spelled(&from), spelled(&to)),

@@ -178,7 +178,7 @@ impl Builder<'_> {
         };
         let called =
             |name: &'static str| all(&move |fact| matches!(fact, Fact::Call { call, .. } if call == name));
-        let executed = all(&|fact| matches!(fact, Fact::Program(_) | Fact::Edge { .. }));
+        let executed = all(&|fact| matches!(fact, Fact::Program(_) | Fact::Transition { .. }));
         if executed.serving.is_empty()
             && called("execve").serving.is_empty()
             && called("execveat").serving.is_empty()

@@ -1,7 +1,7 @@
 use super::*;
 use crate::image::Executable;
 use crate::image::tree::ImageTree;
-use crate::kernel::{Arch, Release};
+use crate::kernel::{Arch, NoTrace, Release};
 use crate::plan::Plan;
 use crate::procfs::mountinfo::parse;
 use crate::profile::{self, Mode, Rights};
@@ -102,7 +102,7 @@ fn what_belongs_to_the_app_itself_or_to_programs_stays_closed() {
 #[test]
 fn where_no_exec_is_verified_a_mount_stays_closed() {
     let mut kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
-    kernel.trace = Err("not here".to_owned());
+    kernel.trace = Err(NoTrace::Filter);
     let plan = plan_on(&host("30 20 8:1 /v /opt/tools rw - ext4 x rw\n"), &image(), &kernel);
     assert!(!writes(&plan, "/opt/tools"));
 }

@@ -22,7 +22,7 @@ pub struct NamedPath<'a> {
     pub used: PathUse,
 }
 
-/// The part of a value that cannot be judged, and why.
+/// The part of a value that cannot be checked, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unknown<'a> {
     /// The part.

@@ -7,7 +7,7 @@ use super::options::{self, VariableOptions};
 /// What the value of a variable is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueKind {
-    /// Code, options or files to write: nothing that could be judged.
+    /// Code, options or files to write: nothing that could be checked.
     Opaque,
     /// Shared objects, with a colon or this byte between them; one without a slash is searched for, as an
     /// entry NEEDED of a program is.
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_names_paths_or_cannot_be_judged() {
+    fn a_value_names_paths_or_cannot_be_checked() {
         for (kind, value, named) in [
             (
                 ValueKind::Libraries(b' '),

@@ -66,7 +66,7 @@ fn refused(plan: Result<Plan, PlanError>, pointer: &str, says: &[&str]) {
     let error = plan.err().unwrap_or_else(|| panic!("it has a plan"));
     assert_eq!(error.pointer, pointer, "{error}");
     for word in says {
-        assert!(error.text.contains(word), "{word}: {error}");
+        assert!(error.to_string().contains(word), "{word}: {error}");
     }
 }
 

@@ -156,10 +156,10 @@ fn command_is_an_entry() {
     refused(rules.command(&target("/evil"), Called::default()));
 }
 
-/// Entries that are not in the image move the others up, and the edges stay the
+/// Entries that are not in the image move the others up, and the transitions stay the
 /// profile's.
 #[test]
-fn edges_hold_where_an_embedded_profile_names_what_is_not_there() {
+fn transitions_hold_where_an_embedded_profile_names_what_is_not_there() {
     let rules = rules(
         r#"{"path": "/not/here"},
            {"path": "/app/server", "entry": true, "may_run": ["/app/helper"]},
@@ -167,15 +167,16 @@ fn edges_hold_where_an_embedded_profile_names_what_is_not_there() {
            {"path": "/app/helper"}"#,
     );
     let server = rules.command(&target("/app/server"), Called::default()).expect("it is the entry");
-    let helper =
-        rules.exec(Some(server), &target("/app/helper"), Called::default()).expect("an edge leads there");
+    let helper = rules
+        .exec(Some(server), &target("/app/helper"), Called::default())
+        .expect("a transition leads there");
     assert_eq!(rules.program_path(helper), Path::new("/app/helper"));
     let sh = refused(rules.exec(Some(server), &target("/bin/sh"), Called::default()));
     assert_eq!(sh.rule, "/programs/1/may_run");
 }
 
 #[test]
-fn directories_of_the_same_edges_are_alike_and_files_never() {
+fn directories_of_the_same_transitions_are_alike_and_files_never() {
     let rules = rules(
         r#"{"beneath": "/app", "entry": true, "may_run": ["/app", "/tools"]},
            {"beneath": "/tools", "may_run": ["/app", "/tools"]},

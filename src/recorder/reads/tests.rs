@@ -253,10 +253,10 @@ fn an_unreadable_directory_is_a_gap() {
         setfsuid(Uid::from_raw(65534));
     }
     let watches = Watches::new(&place(&root)).expect("watched");
-    let mut blind = watches.gaps().to_vec();
-    blind.sort_by_key(|blind| format!("{blind:?}"));
+    let mut gap = watches.gaps().to_vec();
+    gap.sort_by_key(|gap| format!("{gap:?}"));
     let closed = |name: &str| Gap::Unreadable { path: root.join(name), errno: Errno::EACCES };
-    assert_eq!((watches.watched(), blind), (1, vec![closed("closed"), closed("searched")]));
+    assert_eq!((watches.watched(), gap), (1, vec![closed("closed"), closed("searched")]));
     let (sender, events) = channel();
     let watcher = watches.start(move |what| sender.send(what).expect("received")).expect("a thread");
     open(root.join("searched/file"));

@@ -7,7 +7,7 @@ use super::{counted, shown};
 use crate::profile::{ArgPattern, Profile, Program};
 use crate::report::drawing::{ProgramDrawing, drawing, outline};
 use crate::report::layout::LayoutBox;
-use crate::report::programs::{ProgramGraph, ProgramNode, ProgramRole, ProgramSet, Transition};
+use crate::report::programs::{DrawnTransition, ProgramGraph, ProgramNode, ProgramRole, ProgramSet};
 
 /// The section of programs.
 #[derive(Template)]
@@ -55,7 +55,8 @@ impl ProgramsPart {
             .enumerate()
             .map(|(index, (program, node))| row(program, node, grants.text(&format!("/programs/{index}"))))
             .collect();
-        let runs = graph.arrows.iter().filter(|(_, _, transition)| *transition == Transition::MayRun).count();
+        let runs =
+            graph.arrows.iter().filter(|(_, _, transition)| *transition == DrawnTransition::MayRun).count();
         let mut drawn = drawing(&graph);
         for shape in drawn.iter_mut().flat_map(|drawn| &mut drawn.shapes) {
             shape.names.iter_mut().for_each(|name| *name = shown(name));
@@ -128,8 +129,8 @@ fn rules(program: &Program) -> Vec<String> {
 fn sets(graph: &ProgramGraph) -> Vec<SetRow> {
     let name = |index: &usize| shown(&graph.nodes[*index].name);
     let row = |set: ProgramSet| {
-        let to = |wanted: Transition| -> Vec<String> {
-            let of_first = graph.arrows.range((set.members[0], 0, Transition::MayRun)..);
+        let to = |wanted: DrawnTransition| -> Vec<String> {
+            let of_first = graph.arrows.range((set.members[0], 0, DrawnTransition::MayRun)..);
             of_first
                 .take_while(|(from, _, _)| *from == set.members[0])
                 .filter(|(_, _, transition)| *transition == wanted)
@@ -137,8 +138,8 @@ fn sets(graph: &ProgramGraph) -> Vec<SetRow> {
                 .collect()
         };
         SetRow {
-            may_run: to(Transition::MayRun),
-            read_by: to(Transition::ReadBy),
+            may_run: to(DrawnTransition::MayRun),
+            read_by: to(DrawnTransition::ReadBy),
             names: set.members.iter().map(name).collect(),
         }
     };

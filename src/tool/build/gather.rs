@@ -201,7 +201,7 @@ fn assembled(inputs: &[PathBuf], parts: Vec<ReadPart>) -> Result<Gathered, ToolE
         gathered.removed.extend(read.removed);
         for run in read.runs {
             let admitted = gathered.observations.admit(&sets[part].runs()[run]);
-            let (number, again) = admitted.map_err(|error| Unusable(format!("{name}: {}", error.0)))?;
+            let (number, again) = admitted.map_err(|fault| Unusable::of(&name, fault))?;
             numbers[part][run] = number;
             if read.is_journal {
                 gathered.journals.insert(sets[part].runs()[run].run.clone());

@@ -1,5 +1,6 @@
 //! Which events are wanted: by kind, event, program, action, pid and time.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use clap::ValueEnum;
@@ -167,7 +168,7 @@ fn words<T: ValueEnum>(values: &[T]) -> Vec<String> {
 }
 
 /// A time of a command line.
-fn time(text: &str) -> Result<SystemTime, String> {
+fn time(text: &str) -> Result<SystemTime, NoTime> {
     if let Some(time) = moment(text) {
         return Ok(time);
     }
@@ -176,11 +177,22 @@ fn time(text: &str) -> Result<SystemTime, String> {
         Some(std::time::Duration::from_secs(number.checked_mul(hours * 3600)?))
     };
     let span = hours('h', 1).or_else(|| hours('d', 24)).or_else(|| profile::duration(text).ok());
-    span.and_then(|span| SystemTime::now().checked_sub(span)).ok_or_else(|| {
-        "expected a time such as 2026-11-22T10:00:00Z or 2026-11-22, or a span such as 10m, 4h or 2d"
-            .to_owned()
-    })
+    span.and_then(|span| SystemTime::now().checked_sub(span)).ok_or(NoTime)
 }
+
+/// A text that is neither a time nor a span.
+#[derive(Clone, Copy, Debug)]
+struct NoTime;
+
+impl fmt::Display for NoTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "expected a time such as 2026-11-22T10:00:00Z or 2026-11-22, or a span such as 10m, 4h or 2d",
+        )
+    }
+}
+
+impl std::error::Error for NoTime {}
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,7 @@ use super::drops::{self, GrantClass, Part, PartFinding, RunErrors};
 use super::failures::ObservedErrors;
 use super::{VerifyArguments, before};
 use crate::enforce::launch::{Command, Terminal};
-use crate::enforce::{self, place, probe, traced};
+use crate::enforce::{self, host, probe, traced};
 use crate::image::live::Live;
 use crate::plan::{Host, Plan};
 use crate::profile::{self, FileEntry, Mode, Profile, Rights, capability_word};
@@ -29,8 +29,13 @@ use crate::tool::source::NamedProfile;
 use crate::tool::{Format, ToolError, VerbOutput, VerbResult};
 
 /// The classes unless they are named, without calls, which would take many runs.
-const DEFAULT: [GrantClass; 5] =
-    [GrantClass::Capabilities, GrantClass::Files, GrantClass::Network, GrantClass::Edges, GrantClass::Memory];
+const DEFAULT: [GrantClass; 5] = [
+    GrantClass::Capabilities,
+    GrantClass::Files,
+    GrantClass::Network,
+    GrantClass::Transitions,
+    GrantClass::Memory,
+];
 
 pub(super) fn run(
     arguments: &VerifyArguments,
@@ -155,7 +160,7 @@ impl DropTest<'_> {
     }
 
     fn place(&self) -> Result<Host, enforce::Error> {
-        place::here(
+        host::here(
             Some(self.command.to_owned()),
             Vec::new(),
             self.named.loaded.links.clone(),

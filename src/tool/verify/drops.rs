@@ -19,8 +19,9 @@ pub(super) enum GrantClass {
     Files,
     /// Each entry of listen and connect
     Network,
-    /// Each edge from a program to another
-    Edges,
+    /// Each transition from a program to another
+    #[value(name = "edges")]
+    Transitions,
     /// Each entry of syscalls
     Syscalls,
     /// Memory that may be written and executed
@@ -77,7 +78,7 @@ fn part_of(grant: &str) -> Option<(GrantClass, String)> {
         "file" => Some((GrantClass::Files, format!("files {}", rest.rsplit(' ').next()?))),
         "files" => Some((GrantClass::Files, grant.to_owned())),
         "listen" | "connect" => Some((GrantClass::Network, grant.to_owned())),
-        "edge" => Some((GrantClass::Edges, grant.to_owned())),
+        "edge" => Some((GrantClass::Transitions, grant.to_owned())),
         // A call with its values is one entry.
         "syscall" => Some((GrantClass::Syscalls, format!("syscall {}", rest.split(' ').next()?))),
         "memory" => Some((GrantClass::Memory, grant.to_owned())),
@@ -249,7 +250,7 @@ mod tests {
         GrantClass::Capabilities,
         GrantClass::Files,
         GrantClass::Network,
-        GrantClass::Edges,
+        GrantClass::Transitions,
         GrantClass::Syscalls,
         GrantClass::Memory,
     ];

@@ -19,8 +19,7 @@ use crate::tool::error::ToolError;
 use crate::tool::session::StopHandler;
 
 /// The ptrace options of a tracee.
-const OPTIONS: u64 =
-    ptrace::FILTERED | ptrace::CALLS | ptrace::EXECS | ptrace::CHILDREN | ptrace::DIE_WITH_US;
+const OPTIONS: u64 = ptrace::FILTERED | ptrace::CALLS | ptrace::EXECS | ptrace::CHILDREN | ptrace::EXIT_KILL;
 
 /// The longest path that the kernel takes (linux/limits.h, PATH_MAX).
 const LONGEST: usize = 4096;
@@ -113,7 +112,7 @@ impl ObservedErrors {
         let program = self.programs.get(&tid).cloned().unwrap_or_else(|| Rc::from(""));
         self.programs.insert(child, program);
         if self.new_tracees.remove(&child) {
-            go_on(child, 0);
+            cont(child, 0);
         }
     }
 
@@ -122,13 +121,13 @@ impl ObservedErrors {
             // An error means that it has died; its end is reported.
             ptrace::cont_to_syscall(tid, 0).unwrap_or_default();
         } else {
-            go_on(tid, signal);
+            cont(tid, signal);
         }
     }
 }
 
 /// Continues a tracee. An error means that it has died; its end is reported.
-fn go_on(tid: i32, signal: i32) {
+fn cont(tid: i32, signal: i32) {
     ptrace::cont(tid, signal).unwrap_or_default();
 }
 
@@ -141,7 +140,7 @@ impl StopHandler for ObservedErrors {
             }
             ptrace::EVENT_EXEC => {
                 self.executed(tid);
-                go_on(tid, 0);
+                cont(tid, 0);
             }
             event if ptrace::EVENTS_CHILD.contains(&event) => {
                 self.made(tid);
@@ -152,7 +151,7 @@ impl StopHandler for ObservedErrors {
             ptrace::EVENT_STOP => self.on(tid, 0),
             _ if signal == ptrace::CALL_ENDED => {
                 self.ended(tid);
-                go_on(tid, 0);
+                cont(tid, 0);
             }
             _ => self.on(tid, signal),
         }
@@ -168,7 +167,7 @@ impl StopHandler for ObservedErrors {
         // It may have been killed before its fork event, for which these wait.
         for child in std::mem::take(&mut self.new_tracees) {
             self.programs.insert(child, Rc::from(""));
-            go_on(child, 0);
+            cont(child, 0);
         }
     }
 

@@ -72,7 +72,11 @@ impl CallerLatency {
 
 impl Enforcer {
     /// Hands a descriptor over as the answer to a call.
-    pub(super) fn hand_over(&mut self, request: &Request, handed: NewDescriptor) -> Result<(), Errno> {
+    pub(super) fn install_descriptor(
+        &mut self,
+        request: &Request,
+        handed: NewDescriptor,
+    ) -> Result<(), Errno> {
         let (id, process) = (request.id, handed.process);
         if !self.memory.latency.at_hand {
             let begun = Instant::now();
@@ -203,9 +207,9 @@ impl Enforcer {
     /// Whether a call that may end in handing over waits for its turn, undecided, since its
     /// caller is slow.
     pub(super) fn is_postponed(&mut self, request: &Request, call: &Call, caller: &Caller) -> bool {
-        let may_hand_over = matches!(call.handler(), Handler::Open | Handler::Socket | Handler::Memfd);
+        let may_install = matches!(call.handler(), Handler::Open | Handler::Socket | Handler::Memfd);
         let latency = &mut self.memory.latency;
-        latency.at_hand = may_hand_over
+        latency.at_hand = may_install
             && latency.is_slow(process::sched_rank(caller.tid.as_raw()), caller.tgid, Instant::now());
         let postponed = latency.at_hand && !self.memory.deferred.in_turn;
         if postponed {
