@@ -328,6 +328,8 @@ mod tests {
         struct Both {
             counter: Counter,
             decided: usize,
+            /// Lets the second thread make its call.
+            second: std::sync::mpsc::Sender<()>,
         }
         impl NotificationHandler for Both {
             type Decision = Answer;
@@ -341,6 +343,7 @@ mod tests {
             fn decide(&mut self, notification: &Notification) -> HandlerStep<Answer> {
                 self.decided += 1;
                 if self.decided == 1 {
+                    self.second.send(()).expect("the second thread waits");
                     assert!(self.listener().wait(self.wait_set()).expect("the second call").call);
                 }
                 self.counter.decide(notification)
@@ -350,16 +353,19 @@ mod tests {
                 self.counter.finish(notification, answer)
             }
         }
-        let (send, listeners) = channel();
+        let ((send, listeners), (second, begin)) = (channel(), channel());
         let app = thread::spawn(move || {
             crate::sys::prctl::set_no_new_privileges().expect("no_new_privs");
             send.send(seccomp::load(&filter(), false).expect("a listener")).expect("the test receives");
-            let second = thread::spawn(|| getppid().as_raw());
+            let second = thread::spawn(move || {
+                begin.recv().expect("the first call is decided");
+                getppid().as_raw()
+            });
             [getppid().as_raw(), second.join().expect("no panic")]
         });
         let listener = Listener::new(Arc::new(listeners.recv().expect("a listener")));
         let counter = Counter { listener, deferred: None, defers: false, steps: Vec::new() };
-        let mut both = Both { counter, decided: 0 };
+        let mut both = Both { counter, decided: 0, second };
         assert_eq!(NotificationServer::new(&mut both).run(), Ok(()));
         assert_eq!((app.join().expect("no panic"), both.decided), ([7, 7], 2));
         assert_eq!(both.counter.steps, ["decide", "finish", "decide", "finish"]);
