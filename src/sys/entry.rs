@@ -29,7 +29,7 @@ macro_rules! entry_point {
         }
 
         #[cfg(panic = "abort")]
-        $crate::without_unused_libraries!();
+        $crate::sys::unused::without_unused_libraries!();
     };
 }
 

@@ -37,7 +37,7 @@ macro_rules! without_unused_libraries {
             }
 
             // The rest of the unwinder, which runs only while a stack is unwound.
-            $crate::without_unused_libraries!(
+            $crate::sys::unused::without_unused_libraries!(
                 __gcc_personality_v0
                 _Unwind_ForcedUnwind
                 _Unwind_GetCFA
@@ -51,9 +51,9 @@ macro_rules! without_unused_libraries {
                 _Unwind_SetIP
             );
             // glibc's resolver: no name of a host is looked up.
-            $crate::without_unused_libraries!(__res_iclose __res_vinit);
+            $crate::sys::unused::without_unused_libraries!(__res_iclose __res_vinit);
             // printf(3) of floating point numbers: glibc formats none for itself, and Rust does it alone.
-            $crate::without_unused_libraries!(__printf_fp __printf_fphex);
+            $crate::sys::unused::without_unused_libraries!(__printf_fp __printf_fphex);
         }
     };
     ($($uncalled:ident)*) => {
@@ -66,6 +66,9 @@ macro_rules! without_unused_libraries {
         )*
     };
 }
+
+#[doc(hidden)]
+pub use without_unused_libraries;
 
 /// Writes an assertion of the C library that failed to stderr, as the library does, but for the function's name.
 pub fn report_assertion(what: &str, file: &str, line: u32) {
