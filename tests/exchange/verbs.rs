@@ -191,7 +191,7 @@ fn bad_input_is_one_line_and_writes_nothing() {
         .collect();
     let inputs: [(&str, &str, &[u8], &str); 14] = [
         ("oci-seccomp", "cut", &docker.as_bytes()[..4000], "EOF while parsing"),
-        ("oci-seccomp", "empty", b"", "EOF while parsing"),
+        ("oci-seccomp", "empty", b"", "is empty; expected a seccomp profile"),
         ("oci-seccomp", "deep", deep.as_bytes(), "is no seccomp profile"),
         ("oci-seccomp", "binary", b"\xff\xfe\0\0", "is no seccomp profile"),
         ("oci-seccomp", "newer", br#"{"defaultAction":"SCMP_ACT_ERRNO","\u001b[2J":1}"#, "unknown field"),

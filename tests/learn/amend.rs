@@ -76,7 +76,7 @@ fn hints_become_a_proposal() {
     assert_eq!(place.text("again.json"), first);
     place.put("app.log", "nothing of ours\n");
     is_one_line(&place, &["amend", "p.json", "app.log", "-o", "n.json"], &["app.log: has no event of remit"]);
-    is_one_line(&place, &["amend", "p.json", "gone", "-o", "n.json"], &["gone: No such file"]);
+    is_one_line(&place, &["amend", "p.json", "gone", "-o", "n.json"], &["gone: not found"]);
     is_one_line(&place, &["amend", "p.json", "e.jsonl", "-o", "p.json"], &["is the profile itself"]);
     assert!(!Path::new(&place.path("n.json")).exists());
 }
