@@ -245,12 +245,6 @@ impl fmt::Display for NoTrace {
 }
 
 impl Kernel {
-    /// Whether the kernel lets a call pass without a look at any filter, as Linux 6.18 does with those by
-    /// which a process returns from a breakpoint of the host's.
-    pub fn never_filters(&self, call: &str) -> bool {
-        matches!(call, "uprobe" | "uretprobe") && self.release >= Release::new(6, 18)
-    }
-
     /// A stock kernel of this release, with every security module that it has.
     pub fn stock(release: Release, arch: Arch) -> Kernel {
         let from = |major, minor| release.major > major || (release.major == major && release.minor >= minor);

@@ -87,9 +87,6 @@ fn values_beside(name: &str, arg: u8) -> Vec<u64> {
         .collect()
 }
 
-/// Classes whose calls are the steps of one thing, and not different ways to do it.
-const STEPS: [Class; 3] = [Class::Watch, Class::Aio, Class::PosixQueues];
-
 /// Calls that no C library makes any more where the kernel has their successors: an exact profile is
 /// not completed by them.
 const SUPERSEDED: [&str; 13] = [
@@ -110,20 +107,17 @@ const SUPERSEDED: [&str; 13] = [
 
 impl Sections {
     /// The calls that come with one of its class. An exact profile is for the C libraries of one image on
-    /// one architecture, which make the same call for the same function. Only where that is one that an
-    /// older kernel lacks (it came after Linux 4.18), libraries make another: that comes with it, if it is
-    /// not superseded and of the same form, by a directory's descriptor or without. And so do the further
-    /// steps of what was begun.
+    /// one architecture: it has none that is superseded, none that libraries fall back from (to what came
+    /// after Linux 4.18 the kernel answers ENOSYS), and of a path no other form than the one that was
+    /// seen, by a directory's descriptor or without.
     fn class_of(self, name: &str) -> impl Iterator<Item = &'static str> {
         let class = syscalls::class(name);
-        let falls_back = syscalls::find(name).is_some_and(syscalls::Syscall::is_new);
-        let completed = !self.exact || falls_back || class.is_some_and(|class| STEPS.contains(&class));
         let form = |call: &str| {
             let syscall = syscalls::find(call)?;
             syscall.position(Arg::Path).map(|_| syscall.position(Arg::Dirfd).is_some())
         };
         let seen = form(name);
-        let of_class = class.filter(|_| completed).into_iter().flat_map(Class::calls);
+        let of_class = class.into_iter().flat_map(Class::calls);
         of_class.filter(move |call| {
             let is_new = syscalls::find(call).is_some_and(syscalls::Syscall::is_new);
             let other_form = matches!((seen, form(call)), (Some(seen), Some(other)) if seen != other);
@@ -393,11 +387,8 @@ mod tests {
         assert_eq!(found(&base), []);
         assert_eq!(found(&[("openat2", None)]), [allowed("openat2")]);
         assert_eq!(found(&[("access", None)]), [allowed("access")]);
-        assert_eq!(found(&[("fchown", None)]), [allowed("fchown")], "libraries make no other for it");
-        assert_eq!(found(&[("wait4", None)]), [allowed("wait4")]);
-        assert_eq!(found(&[("semop", None)]), [allowed("semop")]);
-        assert_eq!(found(&[("faccessat2", None)]), ["faccessat", "faccessat2"].map(allowed), "on Linux 5.7");
-        assert_eq!(found(&[("preadv2", None)]), [allowed("preadv2")]);
+        assert_eq!(found(&[("fchown", None)]), ["chown", "fchown", "fchownat"].map(allowed));
+        assert_eq!(found(&[("fchdir", None)]), ["chdir", "fchdir"].map(allowed), "find(1) makes either");
         assert_eq!(found(&[("unlink", None)]), [], "@failure has it");
         assert_eq!(found(&[("faccessat", None)]), [allowed("faccessat")], "faccessat2 falls back");
         assert_eq!(found(&[("pipe2", None)]), [], "of @base");

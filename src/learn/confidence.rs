@@ -111,12 +111,10 @@ pub(super) fn behaviours<'g>(
 ) -> BTreeMap<&'static str, BTreeMap<&'g str, Seen>> {
     let mut behaviours: BTreeMap<&'static str, BTreeMap<&str, Seen>> =
         DOMAINS.map(|domain| (domain, BTreeMap::new())).into();
-    // An exact profile is not completed by classes.
-    let exact = grants.contains_key("syscall @base");
     for (key, reason) in grants {
         // A grant that completes a class, or that a user added, was not observed.
         let seen = !reason.seen.runs().is_empty() && reason.completes.is_none();
-        if let Some((domain, behaviour)) = behaviour(key, exact).filter(|_| seen) {
+        if let Some((domain, behaviour)) = behaviour(key).filter(|_| seen) {
             behaviours.entry(domain).or_default().entry(behaviour).or_default().join(&reason.seen);
         }
     }
@@ -139,16 +137,15 @@ fn is_unconfirmed(what: &str, seen: &Seen) -> bool {
     what.starts_with('/') || seen.examples.len() < 2
 }
 
-/// The domain of a grant, and what stands for it there: of calls of one class the class where
-/// one of them brings the others. None for groups, which are there or not, and for
+/// The domain of a grant, and what stands for it there: of calls of one class the class,
+/// since one of them brings the others. None for groups, which are there or not, and for
 /// what restricts.
-fn behaviour(key: &str, exact: bool) -> Option<(&'static str, &str)> {
+fn behaviour(key: &str) -> Option<(&'static str, &str)> {
     let (kind, what) = key.split_once(' ')?;
     Some(match kind {
         "program" | "edge" => ("programs", key),
         "file" => ("files", key),
         "listen" | "connect" => ("network", key),
-        "syscall" if exact => ("syscalls", key),
         "syscall" => ("syscalls", syscalls::class(what).map_or(key, |class| class.about())),
         "capability" | "memory" => ("capabilities", key),
         _ => return None,

@@ -28,9 +28,7 @@ impl FilterInput<'_> {
             self.note_children(&listed, notes);
             self.bring_launch(&mut brought);
             let names = brought.names().into_iter().filter(|call| !listed.contains(call));
-            let filtered =
-                |call: &&str| syscalls::number(arch, call).is_some() && !self.kernel.never_filters(call);
-            launch.extend(names.filter(filtered));
+            launch.extend(names.filter(|call| syscalls::number(arch, call).is_some()));
         }
         let forks = brought
             .call_of("clone")
@@ -39,9 +37,7 @@ impl FilterInput<'_> {
         // The target of a signal by pidfd is behind a descriptor: no register identifies the supervisor.
         let scoped = self.kernel.landlock >= LandlockAbi::SCOPE;
         let allowed = brought.filter(|(syscall, _)| {
-            syscall.number(arch).is_some()
-                && !self.kernel.never_filters(syscall.name)
-                && (scoped || syscall.handler != Handler::SignalPidfd)
+            syscall.number(arch).is_some() && (scoped || syscall.handler != Handler::SignalPidfd)
         });
         let mut calls: BTreeMap<_, _> = allowed
             .map(|(syscall, call)| {
@@ -94,6 +90,7 @@ impl FilterInput<'_> {
     }
 
     /// The calls that the sections of the profile allow, each with its row.
+    #[cfg(feature = "tool")]
     pub(super) fn brought(
         &self,
         notes: &mut Vec<String>,

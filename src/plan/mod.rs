@@ -55,6 +55,7 @@ pub use check::{Mechanism, RuleEnforcement};
 pub use data::belongs_to_code;
 pub use dumpable::PR_SET_DUMPABLE;
 pub use error::{PlanError, PlanFault};
+#[cfg(feature = "tool")]
 pub(crate) use exact::LAUNCH;
 #[cfg(feature = "tool")]
 pub(crate) use file_groups::{

@@ -17,7 +17,7 @@ use crate::report::{self, ReportEvidence, ReportInput, ViolationHistory};
 /// The arguments of `remit report`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  remit report baseline -o report.html\n  remit report p.json --reach reach.json -o report.html\n\n\
+    after_help = "Examples:\n  remit report baseline -o report.html\n\n\
                   Exit codes: 0 written, 2 bad input."
 )]
 pub(super) struct ReportArguments {

@@ -14,10 +14,7 @@ use crate::{SERVER, answer, image, kernel, place, plan_on, rights, server, widen
 fn a_file_has_the_rights_of_a_file_and_its_name_those_of_its_directory() {
     let all = r#""allow": ["read", "write", "create", "remove", "ioctl"]"#;
     let plan = server(&format!(r#""files": [{{"path": "/data/file", {all}}}]"#));
-    assert_eq!(
-        rights(&plan, "/data/file"),
-        make_bitflags!(AccessFs::{ReadFile | WriteFile | Truncate | IoctlDev})
-    );
+    assert_eq!(rights(&plan, "/data/file"), make_bitflags!(AccessFs::{ReadFile | WriteFile | IoctlDev}));
     // No right on the names beside it: the supervisor makes and removes the one.
     assert_eq!(widened(&plan, "/data", true), BitFlags::EMPTY);
     assert_eq!(widened(&plan, "/data", false), BitFlags::from(AccessFs::ReadFile));
