@@ -16,10 +16,8 @@ use crate::report::{self, ReportEvidence, ReportInput, ViolationHistory};
 
 /// The arguments of `remit report`.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Examples:\n  remit report baseline -o report.html\n\n\
-                  Exit codes: 0 written, 2 bad input."
-)]
+#[command(after_help = "Examples:\n  remit report baseline -o report.html\n\n\
+                  Exit codes: 0 written, 2 bad input.")]
 pub(super) struct ReportArguments {
     /// A file (with a slash, or ending in .json) or the name of a profile of `remit profiles`
     profile: String,
