@@ -23,7 +23,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, fcntl, openat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat, mknodat, stat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, lstat, mkdirat, mknodat, stat};
 use nix::unistd::{LinkatFlags, UnlinkatFlags, ftruncate, linkat, symlinkat, unlinkat};
 
 use super::Enforcer;
@@ -107,15 +107,17 @@ impl Enforcer {
 
     /// Checks a resolved path before anything is done for the caller. The caller still waits, so
     /// its ids and its path were not read of another thread that has its tid by now. And the open
-    /// directory is the one at its path: a descriptor from another mount namespace may have a path
-    /// that leads elsewhere here.
+    /// directory, or the file behind a magic link, is the one at its path: a descriptor from another
+    /// mount namespace may have a path that leads elsewhere here.
     pub(super) fn still_as_resolved(&self, found: &Found) -> Result<(), Errno> {
-        if found.magic {
-            // What is done is done to the file that was resolved.
-            return if self.waits() == Ok(true) { Ok(()) } else { Err(Errno::ESRCH) };
-        }
-        let here = found.canonical.parent().filter(|_| found.name != ".").unwrap_or(&found.canonical);
-        let (opened, there) = (fstat(&found.parent)?, stat(here)?);
+        let (opened, there) = match &found.target {
+            // The path is the text of the link, and no directory was opened.
+            Some(target) if found.magic => (fstat(&target.fd)?, lstat(&found.canonical)?),
+            _ => {
+                let own = found.canonical.parent().filter(|_| found.name != ".");
+                (fstat(&found.parent)?, stat(own.unwrap_or(&found.canonical))?)
+            }
+        };
         if (opened.st_dev, opened.st_ino) != (there.st_dev, there.st_ino) {
             return Err(Errno::EACCES);
         }

@@ -44,14 +44,14 @@ pub(super) fn watch(
         return Watch::Nothing;
     };
     notes.push(format!(
-        "{} is a secret that is not granted: every open for reading is notified, so that its reads are reported; \"watch\": [] turns that off",
-        secret.display()
+        "{secret}: every open for reading is notified, so that reads of secrets are reported; \"watch\": [] turns that off"
     ));
     Watch::Secrets
 }
 
-/// A secret that is there and that no entry grants.
-fn ungranted(granted: &Granted<'_>) -> Option<PathBuf> {
+/// What is said of a secret that is there and that no entry grants. Where there are more than are looked
+/// at, one of them may be: the app may have made the others.
+fn ungranted(granted: &Granted<'_>) -> Option<String> {
     let (files, host) = (granted.files, granted.host);
     let is_granted = |path: &Path| {
         let mut readable = granted.grants.iter().filter(|grant| grant.rights.contains(Rights::READ));
@@ -77,13 +77,15 @@ fn ungranted(granted: &Granted<'_>) -> Option<PathBuf> {
         for (path, is_link) in within.chain([(place.clone(), true)]).filter(|(path, _)| is_secret(path)) {
             looked += 1;
             if looked > MOST {
-                return None;
+                return Some(format!("more than {MOST} names of secrets are there"));
             }
             match files.stat(&path) {
                 Ok(Some(info)) if info.kind == FileKind::Directory => {
                     ahead.extend((!is_link).then_some(path))
                 }
-                Ok(Some(info)) if !is_granted(&info.canonical) => return Some(path),
+                Ok(Some(info)) if !is_granted(&info.canonical) => {
+                    return Some(format!("{} is a secret that is not granted", path.display()));
+                }
                 _ => {}
             }
         }
