@@ -10,6 +10,7 @@ in_each_place!(nothing_is_emptied, no_race_empties_a_file, what_may_be_written_i
 
 pub const EMPTIED: &[Attack] = &[
     attack(seen("truncate?arg=/app/harmless", EACCES, "file", "/app/harmless")),
+    attack(seen("truncate-descriptor?arg=/app/harmless", EACCES, "file", "/app/harmless")),
     attack(seen("open-truncate?arg=/app/harmless", EACCES, "file", "/app/harmless")),
     attack(seen("openat2-truncate?arg=/app/harmless", EACCES, "file", "/app/harmless")),
     attack(seen(
@@ -62,6 +63,7 @@ fn what_may_be_written_is_emptied(place: Place) {
     for act in [
         "create?arg=/app/loot/full",
         "truncate?arg=/app/loot/full",
+        "truncate-descriptor?arg=/app/loot/full",
         "open-truncate?arg=/app/loot/full",
         "openat2-truncate?arg=/app/loot/full",
         "openat2-write?arg=/app/loot/full",

@@ -17,6 +17,7 @@ pub const ACTS: &[(&str, super::Act)] = &[
     ("openat2-path", |arguments| openat2(arguments, libc::O_PATH)),
     ("openat2-truncate", |arguments| openat2(arguments, libc::O_RDONLY | libc::O_TRUNC)),
     ("truncate", truncate),
+    ("truncate-descriptor", truncate_descriptor),
     // The file is not opened for writing, and emptied.
     ("open-truncate", |arguments| opened(arguments, libc::O_RDONLY | libc::O_TRUNC)),
     ("unlink", |arguments| at("unlinkat", libc::SYS_unlinkat, &[argument(arguments, 0, "/etc/passwd")], 0)),
@@ -65,6 +66,14 @@ fn openat2(arguments: &[String], flags: i32) -> Result {
 
 fn truncate(arguments: &[String]) -> Result {
     let name = path(argument(arguments, 0, "/etc/passwd"));
+    call("truncate", libc::SYS_truncate, &[name.as_ptr() as usize, 0])?;
+    done()
+}
+
+/// By the magic link of a descriptor that is open for reading.
+fn truncate_descriptor(arguments: &[String]) -> Result {
+    let file = open("openat", argument(arguments, 0, "/etc/passwd"), libc::O_RDONLY, 0)?;
+    let name = path(&format!("/proc/self/fd/{}", file.as_raw_fd()));
     call("truncate", libc::SYS_truncate, &[name.as_ptr() as usize, 0])?;
     done()
 }
