@@ -18,11 +18,6 @@ use crate::profile::{
     OnViolation, Profile, Ready, Risk, Watch, in_order,
 };
 
-/// A pool of processes grows with the load, and one run shows one load: so many times what was seen,
-/// and at least so many.
-const MORE_PROCESSES: u64 = 10;
-const FEWEST_PROCESSES: u64 = 256;
-
 /// The reason for a grant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reason {
@@ -82,7 +77,7 @@ pub fn build(observations: &Observations, wanted: &Wanted) -> Learned {
     let (ready, syscalls) = builder.syscalls(sections, &network);
     let write_execute =
         builder.simple(&Fact::WriteExecute, "memory write_execute", "memory was written and executed");
-    let limits = builder.limits();
+    builder.note_limits();
     let environment_keep = builder.variables();
     builder.refused();
     let name = wanted.name.clone().unwrap_or_else(|| name(observations));
@@ -102,7 +97,7 @@ pub fn build(observations: &Observations, wanted: &Wanted) -> Learned {
         write_execute,
         environment_drop: Vec::new(),
         environment_keep,
-        limits,
+        limits: Limits { processes: None, open_files: None, file_size: None, core: None },
         ready,
         watch: Watch::default(),
         on_violation: OnViolation::default(),
@@ -288,30 +283,26 @@ impl Builder<'_> {
         (Some(ready), served.len())
     }
 
-    /// The limit on processes: twice the highest number seen, rounded up to a power of two.
-    fn limits(&mut self) -> Limits {
-        let mut most: BTreeMap<&str, (u64, Seen)> = BTreeMap::new();
-        for (fact, seen) in self.facts {
+    /// No limit is made of what was seen. One on processes has every fork notified, which a signal may
+    /// end: the engine's costs nothing. A hard limit of another kind may be lower elsewhere, where the
+    /// app could then not start.
+    fn note_limits(&mut self) {
+        let mut most: BTreeMap<&str, u64> = BTreeMap::new();
+        for fact in self.facts.keys() {
             let Fact::Limit { limit, value } = fact else { continue };
             let one = most.entry(limit).or_default();
-            one.0 = one.0.max(*value);
-            one.1.join(seen);
+            *one = (*one).max(*value);
         }
-        let processes = most.remove("processes").and_then(|(value, seen)| {
-            let room = value.saturating_mul(MORE_PROCESSES).max(FEWEST_PROCESSES);
-            let room = u32::try_from(room).ok()?.checked_next_power_of_two()?;
-            self.because(
-                "limit processes".into(),
-                "ten times the most that were alive, at least 256, and a power of two",
-                &seen,
-            );
-            Some(room)
-        });
-        for (limit, (value, _)) in most {
-            // A hard limit may be lower elsewhere, where the app could then not start.
-            self.notes.push(format!("{limit}: {value} was asked for or met; no limit was made of it"));
+        for (limit, value) in most {
+            self.notes.push(if limit == "processes" {
+                format!(
+                    "processes: at most {value} were alive; no limit was made of it: --pids-limit of the engine, or \
+                     podPidsLimit of Kubernetes, has no price, and limits.processes notifies each fork"
+                )
+            } else {
+                format!("{limit}: {value} was asked for or met; no limit was made of it")
+            });
         }
-        Limits { processes, open_files: None, file_size: None, core: None }
     }
 
     /// The variables by which a program may be made to run other code, and that the app itself set.
