@@ -7,7 +7,7 @@ use std::sync::Arc;
 use caps::CapsHashSet;
 
 use super::conditions::{masked, one_of};
-use super::mediated::{CLONE_THREAD, PROT_BTI, PROT_EXEC, PROT_WRITE, WRITES};
+use super::mediated::{PROT_BTI, PROT_EXEC, PROT_WRITE, WRITES};
 use super::{Capabilities, Host, Plan, Policy};
 use crate::filter::{Access, Filter};
 use crate::kernel::{Arch, Kernel};
@@ -75,11 +75,17 @@ impl Plan {
 /// Calls of `@base` are allowed without a notification, as far as that has them, except those that a
 /// section of the profile decides (an open for writing, a send to an address). Every other call is
 /// notified, since a profile has to list it.
+///
+/// A fork is not: a signal ends a notified call that is not received, and the SIGCHLD of an earlier
+/// child often comes in that moment (dash: `Cannot fork`). The process that it made is seen instead, at
+/// its first call that is notified: [`FIRST_CALLS`], or an exec.
 pub fn filter(kernel: &Kernel, watched: Watched) -> Filter {
     let arch = kernel.arch;
+    let forks = syscalls::all().filter(|syscall| syscall.handler == Handler::Fork);
+    let forks = forks.filter_map(|syscall| Some((syscall.name, decided(syscall, kernel, watched)?)));
     if watched.exact {
         let unnotified = syscalls::all().filter(|syscall| syscall.unnotified);
-        let calls = unnotified.map(|syscall| (syscall.name, Access::Allow)).collect();
+        let calls = unnotified.map(|syscall| (syscall.name, Access::Allow)).chain(forks).collect();
         return Filter { arch, calls };
     }
     let base = groups::BASE.calls();
@@ -93,14 +99,21 @@ pub fn filter(kernel: &Kernel, watched: Watched) -> Filter {
             *access = decided;
         }
     }
+    calls.extend(forks);
+    let first_calls = if watched.glibc { &FIRST_CALLS[..1] } else { &FIRST_CALLS };
+    calls.extend(first_calls.iter().map(|call| (*call, Access::Notify)));
     // Its process is traced from then on.
     super::dumpable::notify(&mut calls);
     calls.retain(|call, _| syscalls::number(arch, call).is_some());
     Filter { arch, calls }
 }
 
-/// The access of a call whose file, address or program a section of the profile decides, or that
-/// is counted.
+/// What a C library calls first in a process that it forked: glibc the first, musl the second, which
+/// glibc's programs make too often.
+pub const FIRST_CALLS: [&str; 2] = ["set_robust_list", "gettid"];
+
+/// The access of a call whose file, address or program a section of the profile decides, and of a
+/// fork.
 fn decided(syscall: &Syscall, kernel: &Kernel, watched: Watched) -> Option<Access> {
     let unless = |arg, mask, equals| Access::When(vec![vec![masked(arg, mask, equals)]]);
     Some(match syscall.handler {
@@ -111,8 +124,8 @@ fn decided(syscall: &Syscall, kernel: &Kernel, watched: Watched) -> Option<Acces
         Handler::Exec | Handler::Change(_) => Access::Notify,
         Handler::Bind | Handler::Connect | Handler::Socket | Handler::Listen => Access::Notify,
         Handler::Fork => match syscall.position(Arg::LongFlags) {
-            Some(flags) => unless(flags, CLONE_PROCESS, CLONE_THREAD),
-            None => Access::Notify,
+            Some(flags) => unless(flags, CLONE_NAMESPACES_UNTRACED, 0),
+            None => Access::Allow,
         },
         // With an address it may connect.
         Handler::Send => {
@@ -142,8 +155,10 @@ fn decided(syscall: &Syscall, kernel: &Kernel, watched: Watched) -> Option<Acces
 /// The calls of which a run that is not exact notifies none, or only those with some arguments, in
 /// the journal's words. A profile can be exact where it grants them all.
 pub fn unwatched(kernel: &Kernel, watched: Watched) -> Vec<&'static str> {
-    let filter = filter(kernel, watched);
-    filter.calls.into_iter().filter(|(_, access)| *access != Access::Notify).map(|(call, _)| call).collect()
+    let unnotified =
+        filter(kernel, watched).calls.into_iter().filter(|(_, access)| *access != Access::Notify);
+    // By the processes that they make, forks are watched.
+    unnotified.map(|(call, _)| call).filter(|call| !matches!(*call, "fork" | "vfork")).collect()
 }
 
 /// An empty policy: a learning run enforces none. It records which variables a profile has to keep.
@@ -189,13 +204,14 @@ fn nothing(supervisor: u32) -> Policy {
 }
 
 const MSG_FASTOPEN: u64 = 0x2000_0000;
-/// CLONE_THREAD, every CLONE_NEW* flag of clone, and CLONE_UNTRACED.
-const CLONE_PROCESS: u64 = 0x7e83_0000;
+/// Every CLONE_NEW* flag of clone, and CLONE_UNTRACED.
+const CLONE_NAMESPACES_UNTRACED: u64 = 0x7e82_0000;
 
 #[cfg(test)]
 mod tests {
     use caps::Capability;
 
+    use super::super::mediated::CLONE_THREAD;
     use super::*;
     use crate::filter::{Action, FilterError, SeccompData, compile, interpret};
     use crate::ids::{Gid, Uid};
@@ -277,7 +293,8 @@ mod tests {
             let filter = filter(&kernel, DEFAULT);
             for syscall in syscalls::all().filter(|syscall| syscall.number(kernel.arch).is_some()) {
                 let is_base = groups::BASE.calls().contains_key(syscall.name)
-                    || groups::NOT_OF_GLIBC.contains(&syscall.name);
+                    || groups::NOT_OF_GLIBC.contains(&syscall.name)
+                    || syscall.handler == Handler::Fork;
                 if !is_base && syscall.name != "clone3" {
                     assert_eq!(answer(&filter, syscall.name, &[]), Action::Notify, "{}", syscall.name);
                 }
@@ -323,8 +340,18 @@ mod tests {
             assert_eq!(outcome("openat", &[0, 0, O_WRONLY]), Action::Notify);
             assert_eq!(outcome("openat", &[0, 0, 0o1000]), Action::Notify, "O_TRUNC");
             assert_eq!(outcome("clone", &[CLONE_THREAD]), Action::Allow);
-            assert_eq!(outcome("clone", &[17]), Action::Notify, "a process");
+            assert_eq!(outcome("clone", &[17]), Action::Allow, "a process");
+            assert_eq!(outcome("clone", &[17 | 0x1000_0000]), Action::Notify, "a namespace");
             assert_eq!(outcome("clone", &[CLONE_THREAD | 0x1000_0000]), Action::Notify, "a namespace");
+            let glibc = Watched { glibc: true, ..DEFAULT };
+            for (call, of_glibc) in [("set_robust_list", Action::Notify), ("gettid", Action::Allow)] {
+                assert_eq!(outcome(call, &[]), Action::Notify, "{call}");
+                assert_eq!(answer(&super::filter(&kernel, glibc), call, &[]), of_glibc, "{call}");
+            }
+            if kernel.arch == Arch::X86_64 {
+                assert_eq!(outcome("fork", &[]), Action::Allow);
+                assert_eq!(outcome("vfork", &[]), Action::Allow);
+            }
             assert_eq!(outcome("mmap", &[0, 0, PROT_EXEC | 1]), Action::Allow);
             assert_eq!(outcome("mmap", &[0, 0, PROT_EXEC | PROT_WRITE]), Action::Notify);
             assert_eq!(outcome("mprotect", &[0, 0, PROT_WRITE | 1]), Action::Allow);
@@ -368,6 +395,7 @@ mod tests {
             for name in syscalls::names().filter(|name| syscalls::number(kernel.arch, name).is_some()) {
                 let expected = match name {
                     "clone3" => Action::Errno(38),
+                    "clone" | "fork" | "vfork" => Action::Allow,
                     name if syscalls::find(name).is_some_and(|call| call.unnotified) => Action::Allow,
                     _ => Action::Notify,
                 };

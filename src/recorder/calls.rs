@@ -2,6 +2,7 @@
 
 use crate::journal::observation::{FirstProgram, Observation, Value, What};
 use crate::notify::syscall_args::MappingArgs;
+use crate::plan::learn::FIRST_CALLS;
 use crate::policy::call::Call;
 use crate::syscalls::{Arg, Handler, Privilege, Width, constants, width};
 
@@ -22,8 +23,8 @@ pub enum Kind {
     Address,
     /// The inode of the socket.
     Listen,
-    /// The number of processes.
-    Fork,
+    /// The process: a C library calls it first in one that it forked.
+    First,
     /// The caller's program.
     Memory,
     /// The caller's program and ids; its memory is opened too.
@@ -41,7 +42,6 @@ pub enum Kind {
 impl Kind {
     /// The kind of this call.
     pub fn of(call: &Call) -> Kind {
-        const THREAD: u64 = libc::CLONE_THREAD as u64;
         let Some(syscall) = call.syscall() else { return Kind::Plain };
         match syscall.handler {
             Handler::Exec => Kind::Exec,
@@ -53,9 +53,6 @@ impl Kind {
                 Kind::Address
             }
             Handler::Listen => Kind::Listen,
-            Handler::Fork if call.argument(Arg::LongFlags).is_none_or(|flags| flags & THREAD == 0) => {
-                Kind::Fork
-            }
             Handler::Map | Handler::Protect | Handler::Attach
                 if MappingArgs::decode(call).is_some_and(|mapping| mapping.writes_and_executes()) =>
             {
@@ -81,6 +78,7 @@ impl Kind {
             | Handler::Personality
             | Handler::NotImplemented
             | Handler::Plain => match syscall.privilege {
+                _ if FIRST_CALLS.contains(&syscall.name) => Kind::First,
                 Privilege::Needed(_) | Privilege::Sometimes(_) => Kind::Privileged,
                 Privilege::None => Kind::Plain,
             },
@@ -188,6 +186,17 @@ pub fn identity(call: &Call, kind: Kind) -> u64 {
     }
 }
 
+/// The observation that this program forked, by whichever call; how is not seen.
+pub fn fork(program: String) -> Observation {
+    let value = Some(Value::Number(libc::SIGCHLD as u64));
+    Observation::ok(What::Syscall {
+        program: FirstProgram(program),
+        call: "clone".into(),
+        arg: Some(0),
+        value,
+    })
+}
+
 /// The observation that this program made this call.
 pub fn observation(call: &Call, program: String) -> Observation {
     let (arg, value) = argument(call).map_or((None, None), |(arg, value)| (Some(arg), Some(value)));
@@ -280,7 +289,7 @@ mod tests {
         assert_eq!(Kind::of(&call("mmap", &[0, 0, 5])), Kind::Plain);
         assert_eq!(Kind::of(&call("mmap", &[0, 0, 7])), Kind::Memory);
         assert_eq!(Kind::of(&call("clone", &[0x1_0000])), Kind::Plain);
-        assert_eq!(Kind::of(&call("clone", &[17])), Kind::Fork);
+        assert_eq!(Kind::of(&call("set_robust_list", &[])), Kind::First);
         assert_eq!(Kind::of(&call("sendto", &[3, 1, 1, 0, 0])), Kind::Plain);
         assert_eq!(Kind::of(&call("sendto", &[3, 1, 1, 0, 9])), Kind::Address);
         assert_eq!(Kind::of(&call("chroot", &[])), Kind::Privileged);

@@ -291,9 +291,7 @@ impl Recorder {
                 return CallObservations::of(self.user(call, caller));
             }
             Kind::Privileged => return CallObservations::of(self.privileged(call, caller)),
-            // A child is recognised by its parent's stack, so that is recorded before the fork.
-            Kind::Fork => drop(self.programs.of(caller, &LiveProcFs(&self.identity))),
-            Kind::Plain => {}
+            Kind::First | Kind::Plain => {}
         }
         CallObservations::default()
     }
@@ -301,14 +299,6 @@ impl Recorder {
     /// Records the observations, and that the call was made.
     fn record(&mut self, call: &Call, kind: Kind, observed: CallObservations) {
         match kind {
-            Kind::Fork => {
-                self.alive += 1;
-                if self.alive > self.most {
-                    let now = crate::procfs::processes::count(Pid::own()).unwrap_or(self.most);
-                    // The child is not there yet, but for one that is traced.
-                    self.count(now + 1);
-                }
-            }
             Kind::Listen => self.taken(),
             Kind::Address if call.handler() == Handler::Bind => self.taken(),
             _ => {}
@@ -360,6 +350,27 @@ impl Recorder {
             self.deduplicator.remember(new.key);
         }
         written
+    }
+
+    /// Records that a process was forked, where this call is the first that is seen of its caller's.
+    fn note_process(&mut self, caller: &Caller, kind: Kind) {
+        let proc_fs = LiveProcFs(&self.identity);
+        let exactly = matches!(kind, Kind::First | Kind::Exec);
+        // The app's first process is the supervisor's child until its exec.
+        if self.launch.is_none() && !self.programs.has(caller, exactly, &proc_fs) {
+            let parent = self.programs.of(caller, &proc_fs);
+            self.forked(parent);
+        }
+    }
+
+    /// Records that a process of this program was forked.
+    fn forked(&mut self, parent: ProgramName) {
+        self.alive += 1;
+        if self.alive > self.most {
+            let now = crate::procfs::processes::count(Pid::own()).unwrap_or(self.most);
+            self.count(now);
+        }
+        self.write(calls::fork(parent.path), None);
     }
 
     /// Records the number of live processes if it is the highest so far.

@@ -39,13 +39,25 @@ impl ProcessPrograms {
         self.table.exec_continues(caller.tgid, started, now, pending, proc_fs);
     }
 
-    /// A thread of another process has forked this one, which cannot be read.
-    pub fn forked(&mut self, child: Pid, parent: Tid, proc_fs: &impl ProcFs) {
+    /// A thread of another process, whose program is returned, has forked this one, which cannot be read.
+    pub fn forked(&mut self, child: Pid, parent: Tid, proc_fs: &impl ProcFs) -> ProgramName {
         let parent = proc_fs.thread(parent).map_or(Pid::from_raw(parent.as_raw()), |parent| parent.tgid);
-        if let Some(name) = self.table.last_with(parent).cloned()
-            && let Some(started) = proc_fs.started(child)
-        {
-            self.table.set(child, started, name, proc_fs);
+        let Some(name) = self.table.last_with(parent).cloned() else { return ProgramName::default() };
+        if let Some(started) = proc_fs.started(child) {
+            self.table.set(child, started, name.clone(), proc_fs);
+        }
+        name
+    }
+
+    /// Whether a caller's process is known. Unless `exactly`, one that had its pid before is taken for
+    /// it: that costs no read of its stat.
+    pub fn has(&self, caller: &Caller, exactly: bool, proc_fs: &impl ProcFs) -> bool {
+        match self.table.last_with(caller.tgid) {
+            Some(_) if exactly => {
+                let started = proc_fs.started(caller.tgid);
+                started.is_none_or(|started| self.table.get(caller.tgid, started).is_some())
+            }
+            known => known.is_some(),
         }
     }
 
@@ -125,12 +137,16 @@ mod tests {
     fn an_exec_that_failed_changes_nothing_and_one_that_succeeded_does() {
         // pid, parent, start, inode, stack
         let before = Invented(vec![(10, 2, 1, 3, 16)]);
+        let later = Invented(vec![(10, 2, 9, 3, 16)]);
         let after = Invented(vec![(10, 2, 1, 4, 32), (11, 10, 2, 4, 32), (12, 1, 3, 4, 48)]);
         let caller = |pid, proc_fs: &Invented| proc_fs.living_thread(Pid::from_raw(pid)).expect("it lives");
         let name = |path: &str| ProgramName { path: path.to_owned(), applet: String::new() };
         let mut programs = ProcessPrograms::default();
         let me = caller(10, &before);
+        assert!(!programs.has(&me, false, &before) && !programs.has(&me, true, &before));
         assert_eq!(programs.of(&me, &before), name("/bin/3"), "its image");
+        assert!(programs.has(&me, true, &before));
+        assert!(programs.has(&me, false, &later) && !programs.has(&me, true, &later), "another with its pid");
         programs.exec_continues(&me, name("/old"), name("/new"), inode(4), &before);
         assert_eq!(programs.of(&me, &before), name("/old"));
         programs.exec_continues(&me, name("/old"), name("/new"), inode(4), &before);

@@ -87,6 +87,7 @@ impl NotificationHandler for Recorder {
             });
         };
         caller.handed = self.tracer.as_mut().and_then(|tracer| tracer.handed(tid, notified));
+        self.note_process(&caller, kind);
         let mut observed = self.look(call, kind, &caller, notification.id());
         if self.deduplicator.lacks_program(call.number, calls::identity(call, kind)) {
             observed.program = self.program(&caller);

@@ -81,11 +81,13 @@ impl Recorder {
     /// the program of the process that made it.
     pub(super) fn apply_reports(&mut self) {
         self.tracer.iter_mut().for_each(Tracer::handle_messages);
-        for report in self.tracer.iter_mut().flat_map(Tracer::take_reports) {
+        let reports: Vec<Report> = self.tracer.iter_mut().flat_map(Tracer::take_reports).collect();
+        for report in reports {
             match report {
                 Report::Forked { child, parent } => {
                     let child = Pid::from_raw(child.as_raw());
-                    self.programs.forked(child, parent, &LiveProcFs(&self.identity));
+                    let parent = self.programs.forked(child, parent, &LiveProcFs(&self.identity));
+                    self.forked(parent);
                 }
                 Report::Stopped { pid, signal } => {
                     (self.requests)(InitRequest::Stopped(pid.as_raw(), signal));

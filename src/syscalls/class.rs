@@ -64,7 +64,8 @@ classes! {
     Semaphores "semaphores of System V",
     MessageQueues "message queues of System V",
     PosixQueues "message queues of POSIX",
-    Wait "wait for a child",
+    Fork "make a process",
+    Wait "wait for a child, or for a signal: its SIGCHLD",
     TakeUser "take on another user",
     TakeGroup "take on another group",
 }

@@ -108,7 +108,9 @@ fn what_no_run_showed_is_refused_as_before() {
     }
     let objects = |profile: &Value, script: &str| -> String {
         let again = under(profile, "enforce", &["/bin/sh", "-c", script]);
-        again.violations().iter().map(|one| format!("{} {}\n", one["kind"], one["object"])).collect()
+        let objects = again.violations();
+        println!("{script}: {again:?}");
+        objects.iter().map(|one| format!("{} {}\n", one["kind"], one["object"])).collect()
     };
     // A script without `#!` that the app could have written is no script of the image.
     let text = "cp /srv/plain /data/p; chmod 755 /data/p; cat /data/p >/dev/null; /srv/plain a";
