@@ -6,7 +6,7 @@ use std::path::Path;
 use super::dangerous::danger;
 use super::report::Reach;
 use crate::kernel::Arch;
-use crate::syscalls::groups;
+use crate::syscalls::{Class, groups};
 
 /// The calls of learning runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,6 +136,7 @@ impl ReachComparison {
         let open = open(reach, &missing);
         let (learned, used) = match learned {
             Some(LearnedCalls { calls, with_base, .. }) => {
+                let calls = with_forks(calls, &reachable);
                 let mut used = if with_base { calls.clone() } else { with_unwatched(&calls, &reachable) };
                 used.retain(|call| reachable.contains(call) || !START.contains(&call.as_str()));
                 (Some(calls), Some(used))
@@ -225,6 +226,15 @@ impl Reach {
     pub fn covers(&self, program: &str) -> bool {
         self.named.contains(program) || self.programs.iter().any(|one| one == program)
     }
+}
+
+/// Which call forked is not seen: `clone` stands for those that are reachable.
+fn with_forks(mut calls: BTreeSet<String>, reachable: &BTreeSet<String>) -> BTreeSet<String> {
+    let forks: Vec<&str> = Class::Fork.calls().filter(|call| reachable.contains(*call)).collect();
+    if !forks.is_empty() && calls.remove("clone") {
+        calls.extend(forks.into_iter().map(str::to_owned));
+    }
+    calls
 }
 
 /// The calls of `@base` that are reachable are taken to be made.

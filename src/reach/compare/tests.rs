@@ -94,6 +94,16 @@ fn a_learned_call_that_is_not_reachable_is_an_alarm_where_there_is_a_bound() {
     assert!(error.to_string().contains("found for x86_64, and the runs are from aarch64"), "{error}");
 }
 
+/// A journal has a process that was forked as `clone`, whichever call made it.
+#[test]
+fn a_learned_fork_is_any_that_is_reachable() {
+    let of = profile(&["clone", "fork", "read"], Some(&["clone", "read"]));
+    let one = compared(of.clone(), &reach(&["fork", "read"], &[]));
+    assert!(one.alarms.is_empty() && one.unused.is_empty(), "{:?} {:?}", one.alarms, one.unused);
+    assert_eq!(one.used, Some(set(&["fork", "read"])));
+    assert_eq!(compared(of, &reach(&["read"], &[])).alarms, set(&["clone"]));
+}
+
 #[test]
 fn what_would_make_a_call_is_a_function_of_the_program() {
     let path = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
