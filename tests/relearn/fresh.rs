@@ -219,10 +219,11 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The violations among its events.
+    /// The violations among its events, which may begin after what the app wrote of a line.
     pub fn violations(&self) -> Vec<Value> {
-        let lines = self.stderr.lines().filter(|line| line.starts_with("{\"remit\":1"));
-        let events = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let events = self.stderr.match_indices("{\"remit\":1").filter_map(|(at, _)| {
+            serde_json::Deserializer::from_str(&self.stderr[at..]).into_iter::<Value>().next()?.ok()
+        });
         events.filter(|event| event["event"] == "violation").collect()
     }
 }
