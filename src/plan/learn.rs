@@ -157,7 +157,7 @@ fn decided(syscall: &Syscall, kernel: &Kernel, watched: Watched) -> Option<Acces
 pub fn unwatched(kernel: &Kernel, watched: Watched) -> Vec<&'static str> {
     let unnotified =
         filter(kernel, watched).calls.into_iter().filter(|(_, access)| *access != Access::Notify);
-    // By the processes that they make, forks are watched.
+    // Forks are watched by the processes that they make.
     unnotified.map(|(call, _)| call).filter(|call| !matches!(*call, "fork" | "vfork")).collect()
 }
 
