@@ -47,7 +47,8 @@ fn a_pod_of_the_manifest_is_restricted_and_serves() {
     let ready = &pod.container()["readinessProbe"]["httpGet"];
     let port = ready["port"].as_u64().expect("a port") as u16;
     let path = ready["path"].as_str().expect("a path");
-    wait_until(|| first.connect(port).is_ok());
+    // busybox says nothing when it listens.
+    first.wait_until("its port", |server| server.connect(port).is_ok());
     assert_eq!(first.get(port, path).status, 200, "{}", first.stderr());
     assert!(first.processes().iter().all(|(_, uid, _)| *uid == 65532), "{:?}", first.processes());
     let alive = words(&pod.container()["livenessProbe"]["exec"]["command"]);
@@ -72,7 +73,7 @@ fn a_pod_of_the_manifest_is_restricted_and_serves() {
 
     // A new container of the same pod reads the new one, out of the new links.
     let second = pod.start();
-    wait_until(|| second.connect(port).is_ok());
+    second.wait_until("its port", |server| server.connect(port).is_ok());
     assert_eq!(policy(&second).expect("a start event")["name"], "swapped");
     assert_ne!(second.get(port, path).status, 200, "it may not read what it serves");
     drop(second);
@@ -100,7 +101,7 @@ fn the_component_confines_a_deployment_that_knows_nothing_of_it() {
     let server = pod.start();
     let ready = &pod.container()["readinessProbe"]["httpGet"];
     let port = ready["port"].as_u64().expect("a port") as u16;
-    wait_until(|| server.connect(port).is_ok());
+    server.wait_until("its port", |server| server.connect(port).is_ok());
     assert_eq!(server.get(port, "/").status, 200, "{}", server.stderr());
     let policy = server.event(|events| Some(events.of("start").first()?["policy"]["name"].clone()));
     assert_eq!(policy.expect("a start event"), "web");
@@ -299,13 +300,4 @@ fn on_path(program: &str) -> String {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.exists());
     found.map_or(program.to_owned(), |file| file.display().to_string())
-}
-
-/// As the kubelet waits for a readinessProbe: busybox says nothing when it listens.
-fn wait_until(done: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while !done() {
-        assert!(std::time::Instant::now() < deadline, "it is not ready after 20 s");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
 }

@@ -391,6 +391,20 @@ impl Running {
         self.output.within(Duration::from_secs(3), |state| found(&Events::read(&state.err)))
     }
 
+    /// Waits for what writes nothing and makes no event.
+    pub fn wait_until(&self, what: &str, is_so: impl Fn(&Running) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(self) {
+            assert!(
+                Instant::now() < deadline,
+                "{:?}: waited in vain for {what}\n{}",
+                self.place,
+                self.stderr()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// A connection to a port inside.
     pub fn connect(&self, port: u16) -> std::io::Result<TcpStream> {
         let stream = self.in_network(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)))?;
