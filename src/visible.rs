@@ -10,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::IsTerminal;
 
 /// Whether a terminal would interpret this character, or not show it.
@@ -28,6 +28,11 @@ pub fn line(text: &str) -> Cow<'_, str> {
 /// Escapes text of several lines: newlines stay.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_hidden(c))
+}
+
+/// A number and what it counts: `1 line`, `2 lines`.
+pub fn counted<N: Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+    format!("{count} {what}{}", if count == N::from(1) { "" } else { "s" })
 }
 
 fn escaped(text: &str, is_hidden: impl Fn(char) -> bool) -> Cow<'_, str> {

@@ -14,6 +14,7 @@ use super::queue::{Queue, QueueItem};
 use super::redact::{self, Redaction};
 use super::sink::{Level, Outlet, Sink, lost_connection};
 use crate::sys::threads;
+use crate::visible::counted;
 
 const MOST_LINES: usize = 1024;
 const MOST_BYTES: usize = 256 * 1024;
@@ -63,7 +64,7 @@ pub struct Unwritten {
 
 impl std::fmt::Display for Unwritten {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} events could not be written: {}", self.count, self.why)
+        write!(f, "{} not written: {}", counted(self.count, "event"), self.why)
     }
 }
 
@@ -226,7 +227,7 @@ impl LineFormat {
             }
             (LineFormat::Diagnostics, QueueItem::Line { text, .. }) => format!("{text}\n"),
             (LineFormat::Diagnostics, QueueItem::Lost { count, why }) => {
-                format!("remit-init: warn: {count} lines like this were lost: {why}\n")
+                format!("remit-init: warn: {} like this lost: {why}\n", counted(*count, "line"))
             }
         }
     }

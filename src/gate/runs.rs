@@ -10,6 +10,7 @@ use super::rules::GateRule;
 use crate::event::lines::BoundedLines;
 use crate::event::stream::{Origin, Provenance};
 use crate::learn::{Fact, InputFault, Observations, Unusable, journal};
+use crate::visible::counted;
 
 /// The record of one run.
 #[derive(Debug)]
@@ -233,11 +234,11 @@ impl RefusalLog {
             return Err(Unusable::of(name, InputFault::NoRun));
         }
         log.add_gaps([
-            (others, "lines that look like events have another nonce: another start's, or the app's own"),
-            (unproven, "events do not follow remit's start event, so the app may have written them"),
-            (unreadable, "lines begin like an event and are none"),
-            (lost, "events are missing, by their numbers: lines were lost or taken out"),
-            (disordered, "events are not in the order of their numbers"),
+            (others, "line", "in the form of an event with another nonce: another start's, or the app's own"),
+            (unproven, "event", "without remit's start event before it, so the app may have written it"),
+            (unreadable, "line", "that cannot be read as an event"),
+            (lost, "event", "missing, by the numbers: lost or taken out"),
+            (disordered, "event", "not in the order of the numbers"),
         ]);
         if !is_over {
             log.gaps.push("it has no stop event: the run was killed, or is not over".to_owned());
@@ -245,9 +246,9 @@ impl RefusalLog {
         Ok(log)
     }
 
-    fn add_gaps(&mut self, counted: [(u64, &str); 5]) {
-        let counted = counted.into_iter().filter(|(count, _)| *count > 0);
-        self.gaps.extend(counted.map(|(count, what)| format!("{count} {what}")));
+    fn add_gaps(&mut self, gaps: [(u64, &str, &str); 5]) {
+        let found = gaps.into_iter().filter(|(count, ..)| *count > 0);
+        self.gaps.extend(found.map(|(count, what, why)| format!("{} {why}", counted(count, what))));
     }
 
     fn take(&mut self, line: u64, event: EventKeys) {
@@ -267,8 +268,8 @@ impl RefusalLog {
                 self.starts.push(LoggedStart { line, mode: event.mode.value, layers });
             }
             "dropped" => self.gaps.push(format!(
-                "line {line}: {} events were lost ({})",
-                event.count.unwrap_or(1),
+                "line {line}: {} lost ({})",
+                counted(event.count.unwrap_or(1), "event"),
                 event.why
             )),
             "violation" => self.violation(line, event),
@@ -376,16 +377,13 @@ mod tests {
         let stop = event(4, "stop", "");
         for (text, says) in [
             (start(), "no stop event"),
-            (event(2, "violation", "") + &stop, "do not follow"),
+            (event(2, "violation", "") + &stop, "without remit's start event"),
             (start() + &stop.replace(NONCE, &"f".repeat(32)) + &stop, "another nonce"),
-            (start() + "{\"remit\":1,\n" + &stop, "and are none"),
-            (
-                start() + &event(2, "dropped", ",\"count\":7,\"why\":\"sink slow\"") + &stop,
-                "7 events were lost",
-            ),
+            (start() + "{\"remit\":1,\n" + &stop, "cannot be read as an event"),
+            (start() + &event(2, "dropped", ",\"count\":7,\"why\":\"sink slow\"") + &stop, "7 events lost"),
             (start().replace("audit", "off") + &stop, "refuses nothing"),
-            (start() + &stop, "2 events are missing"),
-            (start() + &event(2, "stop", "") + &event(2, "ready", ""), "1 events are not in the order"),
+            (start() + &stop, "2 events missing"),
+            (start() + &event(2, "stop", "") + &event(2, "ready", ""), "1 event not in the order"),
         ] {
             let gaps = log(&text).gaps;
             assert!(gaps.iter().any(|gap| gap.contains(says)), "{says}: {gaps:?}");

@@ -16,6 +16,7 @@ use super::{InputFault, Unusable};
 use crate::event::stream::{BoundedLines, Origin, Provenance};
 use crate::event::{PatchOp, Want};
 use crate::profile::{self, Document};
+use crate::visible::counted;
 
 /// A proposed profile.
 #[derive(Debug)]
@@ -120,8 +121,9 @@ impl<'d> Amendment<'d> {
         }
         if others > 0 {
             self.notes.push(format!(
-                "{name}: {others} lines that look like events have another nonce or none: another start's, or the app's \
-                 own; left out (--nonce NONCE takes those of another start)"
+                "{name}: {} in the form of an event left out, with another nonce or none: another start's, or the app's \
+                 own (--nonce NONCE takes those of another start)",
+                counted(others, "line")
             ));
         }
         if unproven > 0 {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::event::stream::{Origin, Provenance};
+use crate::visible::counted;
 
 /// How many of the first violations are listed.
 pub const FIRST: usize = 50;
@@ -252,14 +253,16 @@ impl ViolationFile<'_> {
         let ViolationFile { history, name, others, unproven, events, .. } = self;
         if others > 0 {
             history.notes.push(format!(
-                "{name}: {others} lines that look like events were left out: another start's, the app's own, or cut \
-                 (--nonce NONCE takes those of another start)"
+                "{name}: {} in the form of an event left out: another start's, the app's own, or cut off \
+                 (--nonce NONCE takes those of another start)",
+                counted(others, "line")
             ));
         }
         if unproven > 0 {
             history.notes.push(format!(
-                "{name}: {unproven} events were left out: the log does not begin with remit's start event, so the app may \
-                 have written any of them (REMIT_EVENTS=stderr or a file puts it first, --nonce NONCE names a start)"
+                "{name}: {} left out: the log does not begin with remit's start event, so the app may have written \
+                 any line (REMIT_EVENTS=stderr or a file puts it first, --nonce NONCE names a start)",
+                counted(unproven, "event")
             ));
         }
         events > 0

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::reviewed::{self, ReviewedProfile, TextLines};
 use super::{Format, VerbOutput, VerbResult};
 use crate::review::{Permission, ProfileDiff};
+use crate::visible::counted;
 use crate::visible::sgr::{BOLD, GREEN};
 
 /// The arguments of `remit diff`.
@@ -39,15 +40,20 @@ fn text(found: &ProfileDiff, before: &ReviewedProfile, after: &ReviewedProfile) 
     let (a, b) = (&before.name, &after.name);
     match found.risk() {
         Some(risk) => {
-            let more =
-                format!("{b} permits more than {a}: {}, the highest risk ", counted(found.added.len()));
+            let more = format!(
+                "{b} permits more than {a}: {}, the highest risk ",
+                counted(found.added.len(), "permission")
+            );
             lines.put_parts(&[(BOLD, &more), (reviewed::risk_colour(risk), risk.word())]);
         }
         None => lines.put_in(GREEN, format!("{b} permits nothing that {a} does not")),
     }
     reviewed::permissions(&mut lines, "+", &found.added, after);
     if !found.removed.is_empty() {
-        lines.put_in(BOLD, format!("{b} no longer permits what {a} does: {}", counted(found.removed.len())));
+        lines.put_in(
+            BOLD,
+            format!("{b} no longer permits what {a} does: {}", counted(found.removed.len(), "permission")),
+        );
     }
     reviewed::permissions(&mut lines, "-", &found.removed, before);
     if !found.settings.is_empty() {
@@ -65,10 +71,6 @@ fn text(found: &ProfileDiff, before: &ReviewedProfile, after: &ReviewedProfile) 
         lines.put(format!("note: {stale}"));
     }
     lines.text()
-}
-
-fn counted(count: usize) -> String {
-    if count == 1 { "1 permission".into() } else { format!("{count} permissions") }
 }
 
 fn json(found: &ProfileDiff, before: &ReviewedProfile, after: &ReviewedProfile) -> Value {

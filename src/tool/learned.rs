@@ -10,7 +10,7 @@ use crate::learn::confidence::{Phases, confidence};
 use crate::learn::estimate::{Estimate, clean_runs};
 use crate::learn::{Confidence, InputFault, Observations, Reason};
 use crate::profile::Profile;
-use crate::visible::line;
+use crate::visible::{counted, line};
 
 /// The assumption that every figure rests on.
 const ASSUMES: &str = "assumes that future runs resemble these; no probability of safety";
@@ -201,10 +201,6 @@ impl BuildReport<'_> {
         next.push("remit plan of the profile, and a run with REMIT_MODE=audit, before it is enforced".into());
         next
     }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn of_phases(phases: &Phases) -> Value {

@@ -117,7 +117,7 @@ fn a_pipe_is_printed_as_it_comes_and_summed_up_at_the_end() {
     drop(input);
     let (rest, code) = run.end();
     assert!(
-        rest.starts_with("incident 1 critical, ") && rest.ends_with("1 incidents of 2 violations\n"),
+        rest.starts_with("incident 1 critical, ") && rest.ends_with("1 incident of 2 violations\n"),
         "{rest}"
     );
     assert_eq!(code, 0);

@@ -195,9 +195,9 @@ fn hostile_lines_are_left_out_and_counted() {
     assert_eq!(printed(&output, 1).lines().collect::<Vec<_>>(), [start, &log()[23]]);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     for says in [
-        "remit: log: 2 lines that look like events",
-        "3 lines begin like events",
-        "1 lines are longer than 1 MiB",
+        "remit: log: 2 lines in the form of an event left out",
+        "3 lines that cannot be read as an event",
+        "1 line longer than 1 MiB",
     ] {
         assert!(error.contains(says), "{says}: {error}");
     }

@@ -22,5 +22,5 @@ fn a_real_start_is_read_in_each_form() {
         assert_eq!(schemas::checked(schema, to, &[], folder.path()).len(), events.len());
     }
     let summary = printed(&remit(folder.path(), &["--summary", "events.jsonl"]), 0);
-    assert!(summary.contains("1 violations"), "{summary}");
+    assert!(summary.contains("1 violation\n"), "{summary}");
 }

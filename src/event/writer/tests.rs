@@ -239,10 +239,7 @@ fn a_sink_that_stays_dead_ends_in_time_with_the_count() {
     let before = Instant::now();
     let unwritten = writer.close(LONG).unwrap_err();
     assert!(before.elapsed() < LONG / 2);
-    assert_eq!(
-        unwritten.to_string(),
-        "15 events could not be written: sink failed: ENOSPC: No space left on device"
-    );
+    assert_eq!(unwritten.to_string(), "15 events not written: sink failed: ENOSPC: No space left on device");
 }
 
 #[test]

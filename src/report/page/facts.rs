@@ -3,9 +3,10 @@
 use super::calls::CallsPart;
 use super::exposure::ExposurePart;
 use super::grant::GrantIndex;
-use super::{ReportInput, counted, percent, shown};
+use super::{ReportInput, percent, shown};
 use crate::profile::{Entry, Limits, Mode, Profile, Ready, Watch};
 use crate::review::RiskLevel;
+use crate::visible::counted;
 
 /// A figure.
 pub(super) struct Tile {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{counted, shown};
+use super::shown;
 use crate::review::{Permission, ProfileReview, RiskLevel, Support};
+use crate::visible::counted;
 
 /// The permissions of a review, by the entry that makes them.
 pub(super) struct GrantIndex<'r> {

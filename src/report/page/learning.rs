@@ -2,10 +2,11 @@
 
 use askama::Template;
 
-use super::{counted, percent, shown};
+use super::{percent, shown};
 use crate::learn::estimate::{Estimate, LEVEL, clean_runs};
 use crate::report::ReportEvidence;
 use crate::report::plot::{CurvePlot, HEIGHT, WIDTH, seen_plot, unseen_plot};
+use crate::visible::counted;
 
 /// Rows of the table at most.
 const ROWS: usize = 30;

@@ -98,11 +98,6 @@ fn shown(text: &str) -> String {
     visible::line(text).into_owned()
 }
 
-/// `1 run`, `2 runs`.
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 /// A share in whole per cent.
 fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)

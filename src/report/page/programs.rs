@@ -3,11 +3,12 @@
 use askama::Template;
 
 use super::grant::{GrantIndex, GrantText};
-use super::{counted, shown};
+use super::shown;
 use crate::profile::{ArgPattern, Profile, Program};
 use crate::report::drawing::{ProgramDrawing, drawing, outline};
 use crate::report::layout::LayoutBox;
 use crate::report::programs::{DrawnTransition, ProgramGraph, ProgramNode, ProgramRole, ProgramSet};
+use crate::visible::counted;
 
 /// The section of programs.
 #[derive(Template)]

@@ -5,9 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use askama::Template;
 
-use super::{counted, shown};
+use super::shown;
 use crate::event::time::utc;
 use crate::report::violations::{FIRST, TimeCounts, ViolationHistory};
+use crate::visible::counted;
 
 /// The most spans of time that are drawn.
 const SPANS: usize = 168;
@@ -136,8 +137,8 @@ fn span(seconds: i64) -> String {
     match seconds / 3600 {
         1 => "hour".to_owned(),
         24 => "day".to_owned(),
-        hours if hours % 24 == 0 => format!("{} days", hours / 24),
-        hours => format!("{hours} hours"),
+        hours if hours % 24 == 0 => counted(hours / 24, "day"),
+        hours => counted(hours, "hour"),
     }
 }
 

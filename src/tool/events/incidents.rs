@@ -14,7 +14,7 @@ use super::text::quoted;
 use crate::event::record::EventRecord;
 use crate::incident::{Incident, IncidentNews, IncidentSeverity, IncidentTotals, Incidents, StepOutcome};
 use crate::visible::sgr::{BOLD_RED, DIM, RED, YELLOW};
-use crate::visible::{self, Colours};
+use crate::visible::{self, Colours, counted};
 
 /// How many arguments of a process the text shows.
 const ARGUMENTS: usize = 8;
@@ -207,7 +207,7 @@ fn block(incident: &Incident, colours: Colours, text: &mut String) -> std::fmt::
         }
     }
     if incident.left_out > 0 {
-        writeln!(text, "  {} more steps or processes are not listed", incident.left_out)?;
+        writeln!(text, "  not listed: {} more steps or processes", incident.left_out)?;
     }
     if incident.closed_early {
         writeln!(text, "  closed early, to make room for others")?;
@@ -217,18 +217,19 @@ fn block(incident: &Incident, colours: Colours, text: &mut String) -> std::fmt::
 }
 
 fn totals_text(totals: IncidentTotals) -> String {
-    let mut text = format!("{} incidents of {} violations", totals.incidents, totals.violations);
+    let mut text =
+        format!("{} of {}", counted(totals.incidents, "incident"), counted(totals.violations, "violation"));
     if totals.unassigned > 0 {
         text.push_str(&format!(
-            "; {} belong to none: rather gaps of the profile (remit amend proposes the change)",
+            "; {} of no incident: rather gaps of the profile (remit amend proposes the change)",
             totals.unassigned
         ));
     }
     if totals.closed_early > 0 {
-        text.push_str(&format!("; {} were closed early to make room", totals.closed_early));
+        text.push_str(&format!("; {} closed early to make room", totals.closed_early));
     }
     if totals.forgotten > 0 {
-        text.push_str(&format!("; {} processes were forgotten to make room", totals.forgotten));
+        text.push_str(&format!("; processes forgotten to make room: {}", totals.forgotten));
     }
     text.push('\n');
     text

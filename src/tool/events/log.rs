@@ -3,6 +3,7 @@
 use crate::event::lines::{LogLines, LogStream};
 use crate::event::record::EventRecord;
 use crate::event::stream::{Origin, Provenance, is_nonce};
+use crate::visible::counted;
 
 /// A log that is read.
 #[derive(Debug)]
@@ -132,26 +133,27 @@ impl LeftOut {
         let why = [
             (
                 self.others,
-                "lines that look like events were left out: another start's, or the app's own (--nonce NONCE takes those \
+                "in the form of an event left out: another start's, or the app's own (--nonce NONCE takes those \
                  of another start, --every-start all of a file that nothing but remit writes)",
             ),
             (
                 self.unproven,
-                "lines that look like events were left out: the log does not begin with remit's start event, so the app may \
-                 have written any of them (REMIT_EVENTS=stderr or a file puts it first, --nonce NONCE names a start)",
+                "in the form of an event left out: the log does not begin with remit's start event, so the app may \
+                 have written it (REMIT_EVENTS=stderr or a file puts it first, --nonce NONCE names a start)",
             ),
             (
                 self.malformed,
-                "lines begin like events and are none: cut off, or mixed with what the app wrote; they were left out",
+                "that cannot be read as an event left out: cut off, or mixed with what the app wrote",
             ),
             (
                 self.on_stdout,
-                "lines that look like events were left out: the engine read them from the app's stdout, and remit writes to \
+                "in the form of an event left out: the engine read it from the app's stdout, and remit writes to \
                  stderr (with a terminal all is stdout: --nonce NONCE names the start)",
             ),
-            (self.too_long, "lines are longer than 1 MiB; only their ends were read"),
+            (self.too_long, "longer than 1 MiB, of which only the end was read"),
         ];
-        let sentence = |(count, why): (u64, &str)| (count > 0).then(|| format!("{count} {why}"));
+        let sentence =
+            |(count, why): (u64, &str)| (count > 0).then(|| format!("{} {why}", counted(count, "line")));
         why.into_iter().filter_map(sentence).collect()
     }
 }

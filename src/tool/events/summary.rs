@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::event::record::EventRecord;
-use crate::visible::line;
+use crate::visible::{counted, line};
 
 /// How many distinct names a table counts apart; the others share one count.
 const NAMES: usize = 4096;
@@ -125,12 +125,17 @@ impl EventSummary {
         if self.total == 0 {
             return writeln!(text, "no events");
         }
-        writeln!(text, "{} events, {} to {}", self.total, line(&self.first), line(&self.last))?;
+        writeln!(text, "{}, {} to {}", counted(self.total, "event"), line(&self.first), line(&self.last))?;
         table(text, "", &self.events)?;
         if self.violations > 0 {
-            writeln!(text, "\n{} violations", self.violations)?;
+            writeln!(text, "\n{}", counted(self.violations, "violation"))?;
             if self.floods.0 > 0 {
-                writeln!(text, "  {} of them summed up in {} lines of floods", self.floods.1, self.floods.0)?;
+                writeln!(
+                    text,
+                    "  {} of them summed up in {} of floods",
+                    self.floods.1,
+                    counted(self.floods.0, "line")
+                )?;
             }
             for (title, counts) in [
                 ("by kind", &self.kinds),
@@ -142,7 +147,7 @@ impl EventSummary {
             }
         }
         if self.dropped > 0 {
-            writeln!(text, "\n{} events were lost before they were written (dropped)", self.dropped)?;
+            writeln!(text, "\n{} lost unwritten (dropped)", counted(self.dropped, "event"))?;
         }
         Ok(())
     }
@@ -160,7 +165,7 @@ fn table(text: &mut String, title: &str, counts: &NameCounts) -> std::fmt::Resul
     let rest = &sorted[sorted.len().min(LISTED)..];
     let others = rest.iter().map(|(_, count)| count).sum::<u64>().saturating_add(counts.others);
     if others > 0 {
-        writeln!(text, "  {others:>9}  of {} others (--format json lists them)", rest.len())?;
+        writeln!(text, "  {others:>9}  of {} (--format json lists all)", counted(rest.len(), "other name"))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::event::record::{EventDetails, EventRecord, EventText, ProcessRecord};
 use crate::visible::sgr::{BLUE, BOLD_RED, DIM, GREEN, RED, YELLOW};
-use crate::visible::{self, Colours};
+use crate::visible::{self, Colours, counted};
 
 /// Writes an event as a line, without its end.
 pub(super) fn event_line(event: &EventRecord<'_>, colours: Colours, line: &mut String) {
@@ -74,7 +74,7 @@ fn write_event(event: &EventRecord<'_>, text: &mut String) -> std::fmt::Result {
         "violation" => write_violation(event, text),
         "signal" => write!(text, "{} to {}", details.signal, details.to),
         "ready" => write!(text, "after {}, by {}", details.after, details.by),
-        "dropped" => write!(text, "{} events: {}", event.violations(), details.why),
+        "dropped" => write!(text, "{}: {}", counted(event.violations(), "event"), details.why),
         "stop" => {
             write!(text, "{}:", details.why)?;
             write_exit(&details, text)?;

@@ -219,7 +219,7 @@ impl DenialReport<'_> {
                 &format!("did nothing, since no_new_privs is set in audit too: {}\n", visible::line(voided));
         }
         for (why, count) in &self.all.dropped {
-            text += &format!("{count} events were lost ({why}): their content is not known\n");
+            text += &format!("{} lost ({why}), with unknown content\n", visible::counted(*count, "event"));
         }
         text
     }
@@ -335,7 +335,7 @@ mod tests {
             json!({ "event": "dropped", "count": 3, "why": "sink slow" }),
         ]);
         assert!(!lost.report(&[]).passes());
-        assert!(lost.report(&[]).text().contains("3 events were lost (sink slow)"));
+        assert!(lost.report(&[]).text().contains("3 events lost (sink slow)"));
     }
 
     #[test]
