@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Omission, Unconvertible};
+use super::{ConversionError, Omission};
 use crate::profile::{
     self, Capability, Endpoint, Entry, FileEntry, FileGroup, FileRule, Network, Profile, Program,
     ProgramPlace, Rights, SyscallRule, TextError, Transition,
@@ -35,7 +35,7 @@ impl Imported {
         entry: Option<&Path>,
         base: Option<Profile>,
         omissions: &mut Vec<Omission>,
-    ) -> Result<Profile, Unconvertible> {
+    ) -> Result<Profile, ConversionError> {
         let mut profile = match base {
             Some(base) => base,
             None => Profile { programs: Vec::new(), ..smallest()? },
@@ -48,13 +48,8 @@ impl Imported {
             set_entry(&mut profile.programs, entry);
         }
         if !profile.programs.iter().any(|program| program.entry) {
-            return Err(Unconvertible(match profile.programs.len() {
-                0 => "names no program; name the one that the container starts by --entry PATH".to_owned(),
-                _ => format!(
-                    "does not say which program the container starts; name it by --entry PATH, such as {}",
-                    profile.programs[0].place.path().display()
-                ),
-            }));
+            let programs = profile.programs.iter().map(|program| program.place.path().to_owned());
+            return Err(ConversionError::NoCommand(programs.collect()));
         }
         if let Some(files) = self.files {
             profile.files = files;
@@ -75,20 +70,16 @@ impl Imported {
         spare_programs(&mut profile, omissions);
         // A profile that exists is valid: it is read as any other.
         let read = profile::read(profile::write(&profile).as_bytes());
-        read.map(|document| document.profile)
-            .map_err(|error| Unconvertible(format!("does not make a profile: {error}")))
+        read.map(|document| document.profile).map_err(ConversionError::NotProfile)
     }
 }
 
 /// A profile that grants the start of a dynamic program and nothing else; its one program is none of the
 /// import's.
-fn smallest() -> Result<Profile, Unconvertible> {
+fn smallest() -> Result<Profile, ConversionError> {
     const TEXT: &str = r#"{ "remit": 1, "name": "x", "programs": [{ "path": "/x", "entry": true }],
         "files": [{ "group": "@runtime", "why": "what a dynamic program needs to start" }] }"#;
-    match profile::read(TEXT.as_bytes()) {
-        Ok(document) => Ok(document.profile),
-        Err(error) => Err(Unconvertible(error.to_string())),
-    }
+    profile::read(TEXT.as_bytes()).map(|document| document.profile).map_err(ConversionError::NotProfile)
 }
 
 /// A group of files.

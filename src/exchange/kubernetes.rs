@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::{Converted, Omission, Unconvertible, yaml};
+use super::{ConversionError, Converted, Omission, yaml};
 use crate::profile::{
     AddressRule, Document, Endpoint, Entry, FileEntry, Profile, Rights, capability_word, endpoint_text,
 };
@@ -59,20 +59,18 @@ pub struct KubernetesObjects {
 pub fn objects(
     document: &Document,
     workload: &Workload,
-) -> Result<Converted<KubernetesObjects>, Unconvertible> {
+) -> Result<Converted<KubernetesObjects>, ConversionError> {
     let profile = &document.profile;
     for (flag, name) in [("--deployment", &workload.deployment), ("--container", &workload.container)] {
         if !is_label(name) {
-            return Err(Unconvertible(format!(
-                "{flag}: {name:?} is no name in Kubernetes; expected 1 to 63 of a-z, 0-9 and \"-\", such as \"web\""
-            )));
+            let what = format!(
+                "{name:?} is no name in Kubernetes; expected 1 to 63 of a-z, 0-9 and \"-\", such as \"web\""
+            );
+            return Err(ConversionError::Option { flag, what });
         }
     }
     if document.text.len() > MOST {
-        return Err(Unconvertible(format!(
-            "the profile has {} bytes, and a ConfigMap at most {MOST}; put it into the image",
-            document.text.len()
-        )));
+        return Err(ConversionError::TooLongForConfigMap { bytes: document.text.len(), most: MOST });
     }
     let command = command(profile, &workload.command)?;
     let mut omissions = Vec::new();
@@ -172,16 +170,14 @@ impl Serialize for Ordered<'_> {
 }
 
 /// COMMAND: what was named, or the only program that may be it.
-fn command(profile: &Profile, named: &[String]) -> Result<Vec<String>, Unconvertible> {
+fn command(profile: &Profile, named: &[String]) -> Result<Vec<String>, ConversionError> {
     if !named.is_empty() {
         return Ok(named.to_vec());
     }
     let entries: Vec<_> = profile.programs.iter().filter(|program| program.entry).collect();
     match entries.as_slice() {
         [one] => Ok(vec![one.place.path().display().to_string()]),
-        _ => Err(Unconvertible(
-            "has several programs that may be COMMAND; name it and its arguments after --".to_owned(),
-        )),
+        _ => Err(ConversionError::SeveralCommands),
     }
 }
 
@@ -367,7 +363,7 @@ fn port(protocol: &str, rule: &AddressRule) -> Value {
 ///
 /// # Errors
 /// The text is none.
-pub fn label(text: &str) -> Result<(String, String), Unconvertible> {
+pub fn label(text: &str) -> Result<(String, String), ConversionError> {
     let of_it = |part: &str, more: &str| {
         !part.is_empty()
             && part.len() <= 253
@@ -375,7 +371,10 @@ pub fn label(text: &str) -> Result<(String, String), Unconvertible> {
     };
     match text.split_once('=') {
         Some((key, value)) if of_it(key, "/") && of_it(value, "") => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(Unconvertible(format!("--label: {text:?} is no label; expected KEY=VALUE such as app=web"))),
+        _ => {
+            let what = format!("{text:?} is no label; expected KEY=VALUE such as app=web");
+            Err(ConversionError::Option { flag: "--label", what })
+        }
     }
 }
 
@@ -477,7 +476,7 @@ mod tests {
             let workload = Workload { deployment: name.to_owned(), ..workload() };
             let document = read(PROFILE.as_bytes()).expect("a profile");
             let error = objects(&document, &workload).expect_err(name);
-            assert!(error.0.starts_with("--deployment: "), "{error}");
+            assert!(error.to_string().starts_with("--deployment: "), "{error}");
         }
         assert!(label("app=web").is_ok() && label("example.com/app=w_1").is_ok());
         for text in ["", "app", "=x", "app=", "a b=c", "a=b\n"] {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::imported::{self, Imported, RightsByPath, every, group};
-use super::{Converted, Omission, Unconvertible, superset, yaml};
+use super::{ConversionError, Converted, Omission, superset, yaml};
 use crate::profile::{
     ArgPattern, Capability, Endpoint, Entry, FileEntry, FileGroup, Network, Program, Rights, SyscallRule,
 };
@@ -81,41 +81,45 @@ struct HttpEndpoint {
     headers: Option<Value>,
 }
 
+/// What a manifest begins with.
+const EXPECTED: &str = "a map with \"kind\", as `kubectl get applicationprofile -o yaml` prints it";
+
 /// Reads one container of the manifest: the one of this name, or the only one.
 ///
 /// # Errors
 /// The text is no such manifest, or has no such container.
-pub fn read(text: &[u8], container: Option<&str>) -> Result<Converted<Imported>, Unconvertible> {
+pub fn read(text: &[u8], container: Option<&str>) -> Result<Converted<Imported>, ConversionError> {
     let document = yaml::value(text)?;
-    if !document.is_object() {
-        let what = if document.is_null() { "is empty" } else { "is no ApplicationProfile" };
-        let expected = "expected a map with \"kind\", as `kubectl get applicationprofile -o yaml` prints it";
-        return Err(Unconvertible(format!("{what}; {expected}")));
+    let not_format = |why: String| ConversionError::NotFormat { format: "ApplicationProfile", why };
+    if document.is_null() {
+        return Err(ConversionError::Empty { expected: EXPECTED });
     }
-    let manifest: Manifest = serde_json::from_value(document)
-        .map_err(|error| Unconvertible(format!("is no ApplicationProfile: {error}")))?;
+    if !document.is_object() {
+        return Err(not_format(format!("expected {EXPECTED}")));
+    }
+    let manifest: Manifest =
+        serde_json::from_value(document).map_err(|error| not_format(error.to_string()))?;
     if manifest.kind != "ApplicationProfile" {
-        return Err(Unconvertible(format!(
-            "/kind: {:?} is not read; expected \"ApplicationProfile\", as `kubectl get applicationprofile -o yaml` prints it",
+        let what = format!(
+            "{:?} is not read; expected \"ApplicationProfile\", as `kubectl get applicationprofile -o yaml` prints it",
             manifest.kind
-        )));
+        );
+        return Err(ConversionError::value("/kind", what));
     }
     if manifest.api_version != API_VERSION {
-        return Err(Unconvertible(format!(
-            "/apiVersion: {:?} is not read; expected {API_VERSION:?}",
-            manifest.api_version
-        )));
+        let what = format!("{:?} is not read; expected {API_VERSION:?}", manifest.api_version);
+        return Err(ConversionError::value("/apiVersion", what));
     }
     let spec = manifest
         .spec
-        .ok_or_else(|| Unconvertible("/spec: is missing, so no container is described".to_owned()))?;
+        .ok_or_else(|| ConversionError::value("/spec", "is missing, so no container is described"))?;
     let (place, container) = choose(spec, container)?;
     let mut reader = ContainerReader { place, omissions: Vec::new(), notes: Vec::new() };
     let imported = reader.container(container);
     Ok(Converted { result: imported, omissions: reader.omissions, notes: reader.notes })
 }
 
-fn choose(spec: Spec, name: Option<&str>) -> Result<(String, Container), Unconvertible> {
+fn choose(spec: Spec, name: Option<&str>) -> Result<(String, Container), ConversionError> {
     let of = |list: &str, all: Option<Vec<Container>>| -> Vec<(String, Container)> {
         let numbered = all.into_iter().flatten().enumerate();
         numbered.map(|(index, container)| (format!("/spec/{list}/{index}"), container)).collect()
@@ -131,14 +135,11 @@ fn choose(spec: Spec, name: Option<&str>) -> Result<(String, Container), Unconve
         None => None,
         Some(name) => names.iter().position(|known| known == name),
     };
-    found.map(|index| all.swap_remove(index)).ok_or_else(|| {
-        Unconvertible(match (name, names.is_empty()) {
-            (_, true) => "/spec: has no container".to_owned(),
-            (Some(name), false) => format!("/spec: has no container {name:?}; it has {}", names.join(" ")),
-            (None, false) => {
-                format!("/spec: has several containers; name one by --container: {}", names.join(" "))
-            }
-        })
+    found.map(|index| all.swap_remove(index)).ok_or_else(|| ConversionError::NotOne {
+        pointer: "/spec",
+        what: "container",
+        wanted: name.map(str::to_owned),
+        names,
     })
 }
 

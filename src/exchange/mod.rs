@@ -8,6 +8,7 @@
 
 pub mod apparmor;
 mod arguments;
+mod error;
 pub mod imported;
 pub mod kubernetes;
 pub mod kubescape;
@@ -19,6 +20,8 @@ pub mod superset;
 mod yaml;
 
 use std::fmt;
+
+pub use error::ConversionError;
 
 /// A part of the source that the result does not have as it was, and why.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,18 +55,6 @@ pub struct Converted<T> {
     /// Remarks that are no loss.
     pub notes: Vec<String>,
 }
-
-/// Why a text cannot be converted: one line, without the name of the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unconvertible(pub String);
-
-impl fmt::Display for Unconvertible {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unconvertible {}
 
 /// The greatest file that is read, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;

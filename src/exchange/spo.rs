@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::oci::{RuntimeFilter, RuntimeRule};
-use super::{Unconvertible, yaml};
+use super::{ConversionError, yaml};
 use crate::learn::{Fact, Observations, Runs};
 
 /// The version of the operator's API that is written.
@@ -65,7 +65,7 @@ struct Spec<'a> {
 ///
 /// # Errors
 /// The text is none.
-pub fn object_name(name: &str) -> Result<&str, Unconvertible> {
+pub fn object_name(name: &str) -> Result<&str, ConversionError> {
     let of_it = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     match (1..=253).contains(&name.len())
@@ -74,9 +74,7 @@ pub fn object_name(name: &str) -> Result<&str, Unconvertible> {
         && name.ends_with(ends)
     {
         true => Ok(name),
-        false => Err(Unconvertible(format!(
-            "{name:?} is no name in Kubernetes; expected a-z, 0-9, \"-\" and \".\", give another by --name"
-        ))),
+        false => Err(ConversionError::ObjectName(name.to_owned())),
     }
 }
 

@@ -7,8 +7,8 @@ use caps::Capability;
 
 use super::imported::Imported;
 use super::oci::{ALLOW, Comparison, ConditionalRule, ERRNO, LOG, Superset, Where};
-use super::{Converted, MAX_BYTES, Omission, Unconvertible, arguments};
-use crate::kernel::{Arch, Release};
+use super::{ConversionError, Converted, MAX_BYTES, Omission, arguments};
+use crate::kernel::{Arch, ParseReleaseError, Release};
 use crate::profile::{Entry, SyscallRule, capability_word};
 use crate::syscalls::{self, Condition, Handler, Syscall};
 
@@ -25,7 +25,7 @@ pub struct TargetMachine {
 
 impl TargetMachine {
     /// Whether a rule applies.
-    fn meets(&self, rule: &ConditionalRule, place: &str) -> Result<bool, Unconvertible> {
+    fn meets(&self, rule: &ConditionalRule, place: &str) -> Result<bool, ConversionError> {
         let excluded = match &rule.excludes {
             None => false,
             Some(conditions) => {
@@ -64,12 +64,13 @@ impl TargetMachine {
     }
 
     /// Whether the kernel is as new as it has to be; `None` where any is.
-    fn is_new_enough(&self, conditions: &Where, place: &str) -> Result<Option<bool>, Unconvertible> {
+    fn is_new_enough(&self, conditions: &Where, place: &str) -> Result<Option<bool>, ConversionError> {
         let Some(text) = conditions.min_kernel.as_deref().filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        let oldest: Release =
-            text.parse().map_err(|error| Unconvertible(format!("{place}/minKernel: {error}")))?;
+        let oldest: Release = text.parse().map_err(|error: ParseReleaseError| {
+            ConversionError::value(format!("{place}/minKernel"), error.to_string())
+        })?;
         Ok(Some(self.kernel >= oldest))
     }
 }
@@ -88,21 +89,18 @@ type RuleComparisons = Vec<Vec<Comparison>>;
 ///
 /// # Errors
 /// The text is no such profile, or allows what it does not name.
-pub fn read(text: &[u8], target: &TargetMachine) -> Result<Converted<Imported>, Unconvertible> {
+pub fn read(text: &[u8], target: &TargetMachine) -> Result<Converted<Imported>, ConversionError> {
     if text.len() > MAX_BYTES {
-        return Err(Unconvertible(format!("has {} bytes; at most {MAX_BYTES} are read", text.len())));
+        return Err(ConversionError::TooLong(text.len()));
     }
     // serde would read a list as the fields in their order.
+    let not_format = |why: String| ConversionError::NotFormat { format: "seccomp profile of a runtime", why };
     match text.trim_ascii_start().first() {
         Some(b'{') => {}
-        None => return Err(Unconvertible("is empty; expected a seccomp profile of a runtime".to_owned())),
-        Some(_) => {
-            let what = "is no seccomp profile of a runtime; expected a JSON object with \"defaultAction\"";
-            return Err(Unconvertible(what.to_owned()));
-        }
+        None => return Err(ConversionError::Empty { expected: "a seccomp profile of a runtime" }),
+        Some(_) => return Err(not_format("expected a JSON object with \"defaultAction\"".to_owned())),
     }
-    let document: Superset = serde_json::from_slice(text)
-        .map_err(|error| Unconvertible(format!("is no seccomp profile of a runtime: {error}")))?;
+    let document: Superset = serde_json::from_slice(text).map_err(|error| not_format(error.to_string()))?;
     let mut reader =
         FilterReader { target, allowed: BTreeMap::new(), foreign: BTreeSet::new(), omissions: Vec::new() };
     reader.whole(&document)?;
@@ -139,20 +137,21 @@ impl FilterReader<'_> {
         self.omissions.push(Omission::new(place, what));
     }
 
-    fn whole(&mut self, document: &Superset) -> Result<(), Unconvertible> {
+    fn whole(&mut self, document: &Superset) -> Result<(), ConversionError> {
         if document.architectures.as_ref().is_some_and(|all| !all.is_empty())
             && document.arch_map.as_ref().is_some_and(|all| !all.is_empty())
         {
             let both = "has both \"architectures\" and \"archMap\"; a runtime takes either, so remove one";
-            return Err(Unconvertible(both.to_owned()));
+            return Err(ConversionError::value("", both));
         }
         match document.default_action.as_str() {
             ALLOW | LOG => {
-                return Err(Unconvertible(format!(
-                    "/defaultAction: {} allows every call that is not named, and a profile lists what is allowed; \
-                     import one whose default is {ERRNO}",
+                let what = format!(
+                    "{} allows every call that is not named, and a profile lists what is allowed; import one whose \
+                     default is {ERRNO}",
                     document.default_action
-                )));
+                );
+                return Err(ConversionError::value("/defaultAction", what));
             }
             ERRNO => {}
             "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" | "SCMP_ACT_KILL_PROCESS" | "SCMP_ACT_TRAP" => {
@@ -161,9 +160,9 @@ impl FilterReader<'_> {
                 self.omit("/defaultAction", what);
             }
             other => {
-                return Err(Unconvertible(format!(
-                    "/defaultAction: {other:?} is no action that refuses; expected {ERRNO} or SCMP_ACT_KILL_PROCESS"
-                )));
+                let what =
+                    format!("{other:?} is no action that refuses; expected {ERRNO} or SCMP_ACT_KILL_PROCESS");
+                return Err(ConversionError::value("/defaultAction", what));
             }
         }
         let errno = document.default_errno_ret.filter(|errno| *errno != libc::EPERM as u32);
@@ -188,7 +187,7 @@ impl FilterReader<'_> {
     }
 
     /// Native calls alone are allowed by a profile.
-    fn architectures(&mut self, document: &Superset) -> Result<(), Unconvertible> {
+    fn architectures(&mut self, document: &Superset) -> Result<(), ConversionError> {
         let native = super::seccomp::architecture(self.target.arch);
         let listed: Vec<&String> = document.architectures.iter().flatten().collect();
         let known = |name: &str| name == native || name == "SCMP_ARCH_NATIVE";
@@ -196,9 +195,8 @@ impl FilterReader<'_> {
         let is_for_it = listed.iter().any(|name| known(name)) || mapped.is_some();
         let names_any = !listed.is_empty() || document.arch_map.as_ref().is_some_and(|map| !map.is_empty());
         if names_any && !is_for_it {
-            return Err(Unconvertible(format!(
-                "/architectures: {native} is not among them; name the architecture that it is for by --arch"
-            )));
+            let what = format!("{native} is not among them; name the architecture that it is for by --arch");
+            return Err(ConversionError::value("/architectures", what));
         }
         let subs = mapped.into_iter().flat_map(|one| one.sub_architectures.iter().flatten());
         let others: Vec<&str> =
@@ -214,20 +212,18 @@ impl FilterReader<'_> {
         Ok(())
     }
 
-    fn rule(&mut self, rule: &ConditionalRule, place: &str) -> Result<(), Unconvertible> {
+    fn rule(&mut self, rule: &ConditionalRule, place: &str) -> Result<(), ConversionError> {
         let names: Vec<&String> = match (&rule.names, &rule.name) {
             (Some(names), Some(_)) if !names.is_empty() => {
-                return Err(Unconvertible(format!("{place}: has both \"name\" and \"names\"; remove one")));
+                return Err(ConversionError::value(place, "has both \"name\" and \"names\"; remove one"));
             }
             (_, Some(name)) if !name.is_empty() => vec![name],
             (names, _) => names.iter().flatten().collect(),
         };
         let args = rule.args.as_deref().unwrap_or_default();
         if let Some(bad) = args.iter().find(|one| one.index > 5) {
-            return Err(Unconvertible(format!(
-                "{place}/args: index {} is no argument; expected 0 to 5",
-                bad.index
-            )));
+            let what = format!("index {} is no argument; expected 0 to 5", bad.index);
+            return Err(ConversionError::value(format!("{place}/args"), what));
         }
         match rule.action.as_str() {
             ALLOW => {}
@@ -245,9 +241,8 @@ impl FilterReader<'_> {
                 return Ok(());
             }
             other => {
-                return Err(Unconvertible(format!(
-                    "{place}/action: {other:?} is not known; expected such as {ALLOW} or {ERRNO}"
-                )));
+                let what = format!("{other:?} is not known; expected such as {ALLOW} or {ERRNO}");
+                return Err(ConversionError::value(format!("{place}/action"), what));
             }
         }
         for name in names {
@@ -263,7 +258,7 @@ impl FilterReader<'_> {
         names: &[&String],
         args: &[Comparison],
         place: &str,
-    ) -> Result<(), Unconvertible> {
+    ) -> Result<(), ConversionError> {
         if !args.is_empty() {
             let what = format!("refuses {} by arguments; a profile lists what is allowed", few(names));
             self.omit(place, what);

@@ -5,7 +5,7 @@ use granit_parser::{Event, Parser, ScalarStyle};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{MAX_BYTES, Unconvertible};
+use super::{ConversionError, MAX_BYTES};
 
 /// A value as a YAML document.
 pub(super) fn text(value: &impl Serialize) -> String {
@@ -29,20 +29,18 @@ enum Unfinished {
 ///
 /// # Errors
 /// The text is too long, is no YAML, has a key twice, an alias or a tag, or exceeds a bound.
-pub(super) fn value(text: &[u8]) -> Result<Value, Unconvertible> {
+pub(super) fn value(text: &[u8]) -> Result<Value, ConversionError> {
     if text.len() > MAX_BYTES {
-        return Err(Unconvertible(format!("has {} bytes; at most {MAX_BYTES} are read", text.len())));
+        return Err(ConversionError::TooLong(text.len()));
     }
-    let text = std::str::from_utf8(text).map_err(|error| Unconvertible(format!("is not UTF-8: {error}")))?;
+    let text = std::str::from_utf8(text).map_err(ConversionError::NotUtf8)?;
     let mut open: Vec<Unfinished> = Vec::new();
     let mut root = None;
     let mut count = 0;
     for event in Parser::new_from_str(text) {
-        let (event, span) =
-            event.map_err(|error| Unconvertible(format!("is no YAML that can be read: {error}")))?;
-        let refused = |what: &str| {
-            Err(Unconvertible(format!("is no YAML that can be read: line {}: {what}", span.start.line())))
-        };
+        let not_read = |why: String| ConversionError::NotFormat { format: "YAML that can be read", why };
+        let (event, span) = event.map_err(|error| not_read(error.to_string()))?;
+        let refused = |what: &str| Err(not_read(format!("line {}: {what}", span.start.line())));
         let done = match event {
             Event::SequenceStart(..) | Event::MappingStart(..) if event.tag().is_some() => {
                 return refused("tags are not read");
@@ -132,12 +130,12 @@ mod tests {
             ("[1]: 2", "a key is no text"),
             ("{a: [", "is no YAML"),
         ] {
-            let error = value(text.as_bytes()).expect_err(text).0;
+            let error = value(text.as_bytes()).expect_err(text).to_string();
             assert!(error.contains(says), "{text}: {error}");
         }
         let deep = "[".repeat(33) + &"]".repeat(33);
-        assert!(value(deep.as_bytes()).expect_err("deep").0.contains("deeper than 32"));
+        assert!(value(deep.as_bytes()).expect_err("deep").to_string().contains("deeper than 32"));
         let many = "[".to_owned() + &"1,".repeat(MOST_VALUES + 1) + "]";
-        assert!(value(many.as_bytes()).expect_err("many").0.contains("more than 500000"));
+        assert!(value(many.as_bytes()).expect_err("many").to_string().contains("more than 500000"));
     }
 }

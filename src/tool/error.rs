@@ -13,7 +13,7 @@ use super::process_end::ProcessEnd;
 use super::ready::READY;
 use crate::enforce;
 use crate::enforce::source::{FileFault, LoadError, beside};
-use crate::exchange::Unconvertible;
+use crate::exchange::ConversionError;
 use crate::filter;
 use crate::image::archive::ImageError;
 use crate::image::why;
@@ -59,10 +59,12 @@ pub(super) enum ToolError {
     },
     /// A profile cannot be written in a foreign format, or be made of one.
     Exchange {
-        /// What messages call the file, profile or option.
+        /// What messages call the file or profile.
         name: String,
-        error: Unconvertible,
+        error: ConversionError,
     },
+    /// The value of an option of `remit import` is not of its form.
+    Option(ConversionError),
     /// A directory that an export would replace has a file that no export writes.
     NotOwnDirectory { path: PathBuf, name: OsString },
     /// A file or directory cannot be opened, read or made.
@@ -197,6 +199,7 @@ impl fmt::Display for ToolError {
             ToolError::Image(error) => write!(f, "--image: {error}"),
             ToolError::Plan { profile, error } => write!(f, "{profile}: {error}"),
             ToolError::Exchange { name, error } => write!(f, "{name}: {error}"),
+            ToolError::Option(error) => write!(f, "{error}"),
             ToolError::NotOwnDirectory { path, name } => write!(
                 f,
                 "{}: has {}, which no export writes, and would be replaced; name another directory",

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use super::{ToolError, VerbOutput, VerbResult, build, remarks};
 use crate::enforce::probe;
 use crate::exchange::superset::{self, TargetMachine};
-use crate::exchange::{MAX_BYTES, Unconvertible, apparmor, kubescape};
+use crate::exchange::{ConversionError, MAX_BYTES, apparmor, kubescape};
 use crate::kernel::{Arch, Release};
 use crate::profile::{self, Profile};
 use crate::review::docker;
@@ -121,9 +121,9 @@ fn text(file: &Path) -> Result<Vec<u8>, ToolError> {
 }
 
 fn entry(text: &str) -> Result<PathBuf, ToolError> {
-    let option = |error: profile::TextError| Unconvertible(error.to_string());
-    profile::path(text)
-        .map_err(|error| ToolError::Exchange { name: "--entry".to_owned(), error: option(error) })
+    profile::path(text).map_err(|error| {
+        ToolError::Option(ConversionError::Option { flag: "--entry", what: error.to_string() })
+    })
 }
 
 fn target(arguments: &ImportArguments) -> Result<TargetMachine, ToolError> {
@@ -141,9 +141,8 @@ fn target(arguments: &ImportArguments) -> Result<TargetMachine, ToolError> {
                     profile::capabilities().iter().map(|one| profile::capability_word(*one)).collect();
                 let nearest = profile::nearest(word, words.iter().map(String::as_str));
                 let meant = nearest.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-                let error =
-                    Unconvertible(format!("{word:?} is no capability; expected such as sys_admin{meant}"));
-                return Err(ToolError::Exchange { name: "--cap".to_owned(), error });
+                let what = format!("{word:?} is no capability; expected such as sys_admin{meant}");
+                return Err(ToolError::Option(ConversionError::Option { flag: "--cap", what }));
             }
         }
     }

@@ -10,18 +10,18 @@ use self::glob::{Pattern, patterns};
 use self::parse::{RuleFile, Statement, unquoted};
 use super::imported::{self, Imported, RightsByPath, group};
 use super::kubescape::add;
-use super::{Converted, MAX_BYTES, Omission, Unconvertible, superset};
+use super::{ConversionError, Converted, MAX_BYTES, Omission, superset};
 use crate::profile::{self, Capability, Entry, FileEntry, FileGroup, Network, Program, Rights};
 
 /// Reads one profile of a file: the one of this name, or the only one.
 ///
 /// # Errors
 /// The text is no such file, or has no such profile.
-pub fn read(text: &[u8], name: Option<&str>) -> Result<Converted<(String, Imported)>, Unconvertible> {
+pub fn read(text: &[u8], name: Option<&str>) -> Result<Converted<(String, Imported)>, ConversionError> {
     if text.len() > MAX_BYTES {
-        return Err(Unconvertible(format!("has {} bytes; at most {MAX_BYTES} are read", text.len())));
+        return Err(ConversionError::TooLong(text.len()));
     }
-    let text = std::str::from_utf8(text).map_err(|error| Unconvertible(format!("is not UTF-8: {error}")))?;
+    let text = std::str::from_utf8(text).map_err(ConversionError::NotUtf8)?;
     let file = parse::parse(text)?;
     let mut profiles: Vec<Header> = file.statements.iter().filter_map(Header::of).collect();
     let names: Vec<String> = profiles.iter().map(|profile| profile.name.clone()).collect();
@@ -31,11 +31,13 @@ pub fn read(text: &[u8], name: Option<&str>) -> Result<Converted<(String, Import
         None => None,
     };
     let Some(index) = index else {
-        return Err(Unconvertible(match (name, names.is_empty()) {
-            (_, true) => "has no profile; expected such as \"profile NAME /usr/bin/app {\"".to_owned(),
-            (Some(name), false) => format!("has no profile {name:?}; it has {}", names.join(", ")),
-            (None, false) => format!("has several profiles; name one by --profile: {}", names.join(", ")),
-        }));
+        if names.is_empty() {
+            let why =
+                "it has no profile of its own; expected such as \"profile NAME /usr/bin/app {\"".to_owned();
+            return Err(ConversionError::NotFormat { format: "AppArmor profile", why });
+        }
+        let wanted = name.map(str::to_owned);
+        return Err(ConversionError::NotOne { pointer: "", what: "profile", wanted, names });
     };
     let header = profiles.swap_remove(index);
     let mut reader = RuleReader::new(&file);

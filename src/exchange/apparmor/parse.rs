@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::str::CharIndices;
 
-use crate::exchange::Unconvertible;
+use crate::exchange::ConversionError;
 
 /// A statement: its words, and the block that it begins.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ const LONGEST: usize = 4096;
 ///
 /// # Errors
 /// A block, a quotation or a bracket has no end, or is nested too deep.
-pub fn parse(text: &str) -> Result<RuleFile, Unconvertible> {
+pub fn parse(text: &str) -> Result<RuleFile, ConversionError> {
     let mut parser =
         Parser { text, chars: text.char_indices().peekable(), line: 1, variables: BTreeMap::new() };
     let statements = parser.statements(0)?;
@@ -50,8 +50,8 @@ struct Parser<'t> {
 }
 
 impl<'t> Parser<'t> {
-    fn error<T>(&self, line: usize, what: impl std::fmt::Display) -> Result<T, Unconvertible> {
-        Err(Unconvertible(format!("line {line}: {what}")))
+    fn error<T>(&self, line: usize, what: impl std::fmt::Display) -> Result<T, ConversionError> {
+        Err(ConversionError::Syntax { line, what: what.to_string() })
     }
 
     fn next(&mut self) -> Option<char> {
@@ -82,7 +82,7 @@ impl<'t> Parser<'t> {
         line.split('#').next().unwrap_or_default().trim().to_owned()
     }
 
-    fn statements(&mut self, depth: usize) -> Result<Vec<Statement>, Unconvertible> {
+    fn statements(&mut self, depth: usize) -> Result<Vec<Statement>, ConversionError> {
         let began = self.line;
         if depth > DEEPEST {
             return self.error(began, format!("blocks are nested deeper than {DEEPEST}"));
@@ -171,7 +171,7 @@ impl<'t> Parser<'t> {
         self.rest()[1..].chars().next().is_none_or(|c| c.is_whitespace() || c == '#' || c == '}')
     }
 
-    fn word(&mut self) -> Result<String, Unconvertible> {
+    fn word(&mut self) -> Result<String, ConversionError> {
         let line = self.line;
         let mut word = String::new();
         let mut open: Vec<char> = Vec::new();
@@ -271,7 +271,7 @@ mod tests {
             (&deep, "blocks are nested deeper than 8"),
             (&long, "a word is longer than 4096 bytes"),
         ] {
-            let error = parse(text).expect_err(text).0;
+            let error = parse(text).expect_err(text).to_string();
             assert!(error.contains(says), "{text:?}: {error}");
         }
     }

@@ -100,7 +100,7 @@ fn a_profile_without_a_program_needs_an_entry() {
     let Converted { result: (name, imported), mut omissions, .. } =
         read(docker.as_bytes(), None).expect("read");
     let error = imported.clone().profile(&name, None, None, &mut omissions).expect_err("no program");
-    assert!(error.0.contains("--entry PATH"), "{error}");
+    assert!(error.to_string().contains("--entry PATH"), "{error}");
     let entry = Path::new("/bin/app");
     let text = write(&imported.profile(&name, Some(entry), None, &mut omissions).expect("a profile"));
     assert!(text.contains("@elsewhere") && text.contains("unix:*") && text.contains("sys_admin"), "{text}");
@@ -112,13 +112,13 @@ fn a_profile_without_a_program_needs_an_entry() {
 #[test]
 fn one_of_several_profiles_is_named() {
     let text = b"/bin/a { /x r, }\nprofile b { /y r, }\n";
-    let error = read(text, None).expect_err("two").0;
+    let error = read(text, None).expect_err("two").to_string();
     assert!(error.contains("--profile: /bin/a, b"), "{error}");
-    assert!(read(text, Some("c")).expect_err("none").0.contains("no profile \"c\""));
+    assert!(read(text, Some("c")).expect_err("none").to_string().contains("no profile \"c\""));
     let (name, imported) = read(text, Some("/bin/a")).expect("it is there").result;
     assert_eq!(name, "/bin/a");
     assert_eq!(imported.programs.expect("programs").len(), 1);
-    assert!(read(b"", None).expect_err("nothing").0.contains("has no profile"));
+    assert!(read(b"", None).expect_err("nothing").to_string().contains("has no profile"));
 }
 
 #[test]

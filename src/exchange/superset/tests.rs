@@ -140,12 +140,12 @@ fn what_is_no_such_profile_is_refused() {
             "both \"architectures\" and \"archMap\"",
         ),
     ] {
-        let error = read(text.as_bytes(), &target()).expect_err(&text).0;
+        let error = read(text.as_bytes(), &target()).expect_err(&text).to_string();
         assert!(error.contains(says), "{text}: {error}");
         assert!(!error.contains('\n'), "{error}");
     }
     let long = vec![b' '; MAX_BYTES + 1];
-    assert!(read(&long, &target()).expect_err("too long").0.contains("at most"));
+    assert!(read(&long, &target()).expect_err("too long").to_string().contains("at most"));
 }
 
 #[test]

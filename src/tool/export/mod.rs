@@ -141,7 +141,7 @@ fn coverage(
 fn workload(
     arguments: &ExportArguments,
     document: &Document,
-) -> Result<Workload, crate::exchange::Unconvertible> {
+) -> Result<Workload, crate::exchange::ConversionError> {
     let deployment = arguments.deployment.clone().unwrap_or_else(|| document.profile.name.clone());
     let label = match &arguments.label {
         Some(text) => kubernetes::label(text)?,
