@@ -311,9 +311,12 @@ impl Enforcer {
     ) -> Option<Box<Denial>> {
         let gain = |from: &Found, to: &Found| {
             let target = from.target.as_ref()?.id;
+            // What is no directory has no names in it.
+            let applies = |right: &Rights| *right != Rights::LIST || is_directory(from);
             // What has a right under a name has it still where it was moved to.
             let own = self.memory.inodes.borrow().owned(target, &self.rules);
-            let rights = self.rules.granted_at(&to.canonical).intersection(Rights::ON_FILE).difference(own);
+            let rights = self.rules.granted_at(&to.canonical).intersection(Rights::ON_FILE).beyond(own);
+            let rights = rights.iter().filter(applies).collect();
             let ruling = match in_data {
                 Some(caller) => self.ruling_in_data(from, rights, BitFlags::empty(), caller),
                 None => self.ruling(from, rights, BitFlags::empty()),
@@ -497,7 +500,7 @@ fn opening_needs(found: &Found, flags: i32) -> Option<(Rights, BitFlags<AccessFs
     let directory = found.target.as_ref().is_some_and(|target| target.kind == FileKind::Directory);
     let access = flags & libc::O_ACCMODE;
     if access != libc::O_WRONLY {
-        needs = needs.union(Rights::READ);
+        needs = needs.union(if directory { Rights::LIST } else { Rights::READ });
         kernel |= if directory { AccessFs::ReadDir } else { AccessFs::ReadFile };
     }
     if access != libc::O_RDONLY {

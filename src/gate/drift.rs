@@ -47,4 +47,4 @@ pub fn had(granted: &BTreeSet<String>, subject: &str) -> bool {
     !words.is_empty() && words.iter().all(|word| granted.contains(&format!("file {path} {word}")))
 }
 
-const RIGHTS: [&str; 5] = ["read", "write", "create", "remove", "ioctl"];
+const RIGHTS: [&str; 6] = ["read", "list", "write", "create", "remove", "ioctl"];

@@ -1,6 +1,7 @@
 //! From files that were used to rules: classify each, then generalise by its class.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::path::Path;
 
 use super::fact::{Did, Fact, Mount, Seen};
@@ -63,6 +64,7 @@ const IMAGE: &str = "image file, read only";
 const COLLAPSED: &str =
     "more than ten files of this directory of the image were read, and not the same in all runs";
 const LISTED: &str = "directory that was listed";
+const NAMES_LISTED: &str = "directory that was listed, and no file is granted with it";
 const CHANGED: &str = "names were made or taken away in it";
 const NAMED: &str = "made or taken away where no directory is granted";
 const VOLUME: &str = "volume, used as one";
@@ -87,11 +89,13 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, programs: &BTreeSet<&str>) -> 
         .collect();
     let changed: BTreeSet<&str> =
         uses.iter().filter(|(_, one)| one.changes_names()).map(|(path, _)| *path).collect();
+    let opened: BTreeSet<&str> =
+        uses.iter().filter(|(_, one)| one.did.contains_key(&Did::Read)).map(|(path, _)| *path).collect();
     let executed = programs.iter().map(Path::new).collect();
     let mut runs = Runs::default();
     facts.values().for_each(|seen| runs.join(&seen.runs()));
     let (read, into, runs) = (BTreeMap::new(), Files::default(), runs.len());
-    let mut sorter = Sorter { programs, executed, made, changed, read, runs, into };
+    let mut sorter = Sorter { programs, executed, made, changed, opened, read, runs, into };
     for (path, one) in &uses {
         sorter.sort(path, one);
     }
@@ -138,6 +142,8 @@ struct Sorter<'o> {
     made: BTreeSet<&'o str>,
     /// Paths that were created or removed.
     changed: BTreeSet<&'o str>,
+    /// Paths that were opened for reading.
+    opened: BTreeSet<&'o str>,
     /// Files of the image that were only read.
     read: BTreeMap<String, Seen>,
     /// How many runs there are.
@@ -213,12 +219,13 @@ impl<'o> Sorter<'o> {
 
     /// What was there, and stayed.
     fn in_place(&mut self, path: &str, rights: Rights, one: &Use) {
+        let plain = one.mounts.iter().all(|mount| matches!(mount, Mount::Image));
         if one.did.contains_key(&Did::List) {
-            if NEVER.contains(&path) {
-                return self
-                    .note(format!("{path} was listed, and is not granted by algorithm; add it by hand"));
-            }
-            return self.grant(path, rights, LISTED, path, one);
+            let names_alone = plain && rights == Rights::READ && !self.reads_below(path);
+            return match names_alone || NEVER.contains(&path) {
+                true => self.grant(path, Rights::LIST, NAMES_LISTED, path, one),
+                false => self.grant(path, rights, LISTED, path, one),
+            };
         }
         if rights.intersects(CHANGING) && self.changes_a_program(path) {
             return self.note(format!("{path} is a program, and the app wrote it; that cannot be granted"));
@@ -226,7 +233,6 @@ impl<'o> Sorter<'o> {
         if NEVER.contains(&path) {
             return self.note(format!("{path} is not granted by algorithm; add it by hand"));
         }
-        let plain = one.mounts.iter().all(|mount| matches!(mount, Mount::Image));
         match rights {
             Rights::READ if plain && !path.starts_with("/dev/") => {
                 self.read.entry(path.to_owned()).or_default().join(&one.seen());
@@ -266,6 +272,12 @@ impl<'o> Sorter<'o> {
         !changes && !NEVER.contains(&directory)
     }
 
+    fn reads_below(&self, directory: &str) -> bool {
+        let below = format!("{directory}/");
+        let from = (Bound::Included(&*below), Bound::Unbounded);
+        self.opened.range::<str, _>(from).next().is_some_and(|path| path.starts_with(&below))
+    }
+
     fn changes_a_program(&self, place: &str) -> bool {
         // What is below a path comes right after it.
         let place = Path::new(place);
@@ -284,8 +296,11 @@ impl<'o> Sorter<'o> {
         });
         rule.rights = rule.rights.union(rights);
         rule.optional &= optional;
+        let names_alone = rights == Rights::LIST;
         for (did, seen) in &one.did {
-            for word in did.right().words() {
+            // Where names alone are granted, they are what was read.
+            let right = if names_alone { Rights::LIST } else { did.right() };
+            for word in right.words() {
                 let all = rule.seen.entry(word).or_default();
                 all.join(seen);
                 if seen.examples.is_empty() {
@@ -412,9 +427,10 @@ impl Files {
         }
     }
 
-    /// The nearest rule that covers a path.
+    /// The nearest rule that covers a path. One that lists names has no right on what has them.
     fn governing(&self, path: &str) -> Option<&LearnedFileRule> {
-        Path::new(path).ancestors().find_map(|place| self.rules.get(place.to_str()?))
+        let mut rules = Path::new(path).ancestors().filter_map(|place| self.rules.get(place.to_str()?));
+        rules.find(|rule| rule.rights != Rights::LIST)
     }
 
     /// Removes rules below another that has all their rights.

@@ -134,9 +134,8 @@ pub fn remove(profile: &mut Profile, gone: &BTreeSet<String>) {
         FileEntry::Group(group) => stays(&format!("files {}", group.what.word())),
         FileEntry::Path(rule) => {
             let path = rule.path.to_string_lossy();
-            let words = Rights::NAMES.into_iter().filter(|(_, word)| stays(&file_key(&path, word)));
-            let left = words.fold(Rights::NONE, |all, (right, _)| all.union(right));
-            rule.allow = rule.allow.difference(rule.allow.difference(left));
+            let stays = |right: &Rights| right.words().all(|word| stays(&file_key(&path, word)));
+            rule.allow = rule.allow.iter().filter(stays).collect();
             !rule.allow.is_empty()
         }
     });

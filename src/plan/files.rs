@@ -67,6 +67,11 @@ impl Granted<'_> {
         match there {
             Some(info) if info.kind == FileKind::Directory => self.directory(&info, rule.allow, pointer)?,
             Some(info) => {
+                if rule.allow == Rights::LIST {
+                    let path = rule.path.display();
+                    self.notes
+                        .push(format!("{pointer}: {path} is no directory: `list` grants nothing on it"));
+                }
                 self.there(&info, rule.allow, pointer);
                 if rule.allow.intersects(Rights::CREATE.union(Rights::REMOVE))
                     && let Some(parent) = self.parent(&info.canonical, pointer)?

@@ -234,7 +234,8 @@ fn on_directory(rights: Rights) -> BitFlags<AccessFs> {
     let create = make_bitflags!(AccessFs::{MakeReg | MakeDir | MakeSym | MakeSock | MakeFifo | Refer});
     let remove = make_bitflags!(AccessFs::{RemoveFile | RemoveDir | Refer});
     let table = [
-        (Rights::READ, make_bitflags!(AccessFs::{ReadFile | ReadDir})),
+        (Rights::READ, AccessFs::ReadFile.into()),
+        (Rights::LIST, AccessFs::ReadDir.into()),
         (Rights::CREATE, create),
         (Rights::REMOVE, remove),
     ];

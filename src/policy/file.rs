@@ -55,12 +55,12 @@ impl PolicyEngine {
         if used.data {
             return if self.policy.landlock { Ruling::Perform } else { Ruling::Kernel };
         }
-        let missing = used.needs.difference(self.granted(&used.canonical, used.target, &used.standing));
+        let missing = used.needs.beyond(self.granted(&used.canonical, used.target, &used.standing));
         if !missing.is_empty() {
             let refusal = refusal(&used.canonical, missing);
             // An entry exists, but for another inode. And the same right once more
             // would not grant a directory's own name.
-            let named = used.needs.difference(self.granted(&used.canonical, used.target, &Standing::ALL));
+            let named = used.needs.beyond(self.granted(&used.canonical, used.target, &Standing::ALL));
             let is_granted = named.is_empty() || self.is_own_name(&used.canonical, missing);
             let want = refusal.want.clone().filter(|_| !is_granted);
             return Ruling::Refuse(Box::new(Denial { want, ..refusal }));

@@ -141,7 +141,8 @@ impl PolicyEngine {
         };
         let own = self.rules.get(old).filter(|(other, _)| *other == id).map(|(_, rights)| *rights);
         let table = [
-            (Rights::READ, make_bitflags!(AccessFs::{ReadFile | ReadDir})),
+            (Rights::READ, AccessFs::ReadFile.into()),
+            (Rights::LIST, AccessFs::ReadDir.into()),
             (Rights::WRITE, make_bitflags!(AccessFs::{WriteFile | Truncate})),
             (Rights::IOCTL, AccessFs::IoctlDev.into()),
         ];

@@ -308,11 +308,13 @@ pub struct FileRule {
 }
 
 bitflags! {
-    /// A set of the five rights of a file entry.
+    /// A set of the rights of a file entry.
     #[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
     pub struct Rights: u8 {
-        /// Open for reading, list.
-        const READ = 1;
+        /// Open for reading, and [`LIST`](Rights::LIST).
+        const READ = 1 | 32;
+        /// Open a directory, and read the names in it.
+        const LIST = 32;
         /// Open for writing, truncate, append.
         const WRITE = 2;
         /// Make new names in a directory.
@@ -329,18 +331,25 @@ impl Rights {
     pub const NONE: Rights = Rights::empty();
     /// Those on a file itself, whatever its name; the others are on names in a directory.
     pub const ON_FILE: Rights = Rights::READ.union(Rights::WRITE).union(Rights::IOCTL);
-    /// Each right with its name in the format.
-    pub const NAMES: [(Rights, &'static str); 5] = [
+    /// Each right with its name in the format; one that has another within it comes before that one.
+    pub const NAMES: [(Rights, &'static str); 6] = [
         (Rights::READ, "read"),
+        (Rights::LIST, "list"),
         (Rights::WRITE, "write"),
         (Rights::CREATE, "create"),
         (Rights::REMOVE, "remove"),
         (Rights::IOCTL, "ioctl"),
     ];
 
-    /// The names of the rights, in the format's order.
+    /// The names of the rights, in the format's order: not `list` where it is within `read`.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
-        Rights::NAMES.into_iter().filter(move |(right, _)| self.contains(*right)).map(|(_, word)| word)
+        let of = |right| Rights::NAMES.into_iter().find(|(named, _)| *named == right).map(|(_, word)| word);
+        self.iter().filter_map(of)
+    }
+
+    /// The rights that another set lacks, each whole: what lacks `read` lacks it, though it may have `list`.
+    pub fn beyond(self, other: Rights) -> Rights {
+        self.iter().filter(|right| !other.contains(*right)).collect()
     }
 }
 

@@ -202,7 +202,7 @@ fn file(item: &Located) -> Result<FileEntry, ReadError> {
         return entry(item, "group", group).map(FileEntry::Group);
     }
     let object = item.object(&["path", "allow", "optional", "why"])?;
-    let allow = object.need("allow", "a list of read, write, create, remove, ioctl")?;
+    let allow = object.need("allow", "a list of read, list, write, create, remove, ioctl")?;
     let rights = allow.some("grant something or leave the entry out", right)?;
     Ok(FileEntry::Path(FileRule {
         path: path(&object.need("path", "an absolute path, or \"group\"")?)?,
@@ -216,7 +216,7 @@ fn right(place: &Located) -> Result<Rights, ReadError> {
     match place.as_text() {
         Some(typed @ ("execute" | "exec" | "run" | "x")) => Err(place.error(format!(
             "unknown right {typed:?}; programs are executed through \"programs\"; \
-             expected read, write, create, remove or ioctl"
+             expected read, list, write, create, remove or ioctl"
         ))),
         _ => place.word("right", &Rights::NAMES),
     }

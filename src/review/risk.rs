@@ -194,6 +194,9 @@ fn file(path: &Path, right: Rights) -> (RiskLevel, String) {
             () => is(Moderate, "it controls devices, where there are some"),
         };
     }
+    if right == Rights::LIST {
+        return is(Low, "names of files, and nothing that is in them");
+    }
     if right == Rights::READ {
         return match () {
             () if path.parent().is_none() => is(Moderate, "every file of the image, secrets among them"),

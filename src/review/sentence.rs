@@ -137,6 +137,7 @@ fn groups(groups: &[crate::ids::Gid]) -> String {
 fn file(right: Rights, path: &str) -> String {
     match right {
         Rights::READ => format!("The app may read {path}."),
+        Rights::LIST => format!("The app may list the names in {path}."),
         Rights::WRITE => format!("The app may write {path}."),
         Rights::CREATE => format!("The app may make files and directories in {path}."),
         Rights::REMOVE => format!("The app may remove files and directories from {path}."),

@@ -32,6 +32,7 @@ pub fn summary(input: &ReviewInput) -> Vec<SummaryLine> {
     transitions(input, &mut put);
     for (right, about) in [
         (Rights::READ, "read"),
+        (Rights::LIST, "list"),
         (Rights::WRITE, "write"),
         (Rights::CREATE, "make names"),
         (Rights::REMOVE, "remove names"),
@@ -113,7 +114,7 @@ fn files(input: &ReviewInput, right: Rights) -> String {
     let mut named = BTreeSet::new();
     for entry in &input.profile.files {
         match entry {
-            FileEntry::Path(rule) if rule.allow.contains(right) => {
+            FileEntry::Path(rule) if rule.allow.iter().any(|one| one == right) => {
                 paths.push(rule.path.display().to_string())
             }
             FileEntry::Path(_) => {}
@@ -124,7 +125,7 @@ fn files(input: &ReviewInput, right: Rights) -> String {
     }
     let has = |name: &&&str| {
         let mut own = input.files.paths.iter().filter(|one| one.through == Some(**name));
-        own.any(|one| one.rights.contains(right))
+        own.any(|one| one.rights.iter().any(|one| one == right))
     };
     paths.extend(named.iter().filter(has).map(|name| format!("what {name} has")));
     or_none(every(paths))

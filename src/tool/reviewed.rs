@@ -177,6 +177,7 @@ fn together(these: &[&Permission]) -> String {
         Permitted::File { right, .. } => {
             let does = match *right {
                 Rights::READ => "read",
+                Rights::LIST => "list the names in",
                 Rights::WRITE => "write",
                 Rights::CREATE => "make names in",
                 Rights::REMOVE => "remove names from",

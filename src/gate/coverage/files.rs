@@ -75,7 +75,8 @@ impl<'p> CoveringFiles<'p> {
     /// What a use of a file is to the profile.
     pub fn of_use(&self, path: &str, did: Did, seen: &Seen) -> FactCoverage {
         let right = match did {
-            Did::Read | Did::List => Rights::READ,
+            Did::Read => Rights::READ,
+            Did::List => Rights::LIST,
             Did::Write => Rights::WRITE,
             Did::Create | Did::MakeDirectory => Rights::CREATE,
             Did::Remove => Rights::REMOVE,
@@ -104,7 +105,7 @@ impl<'p> CoveringFiles<'p> {
         if !used.is_empty() {
             return FactCoverage::Granted(used);
         }
-        if !is_varying && right == Rights::READ && self.executed.contains(&*form) {
+        if !is_varying && Rights::READ.contains(right) && self.executed.contains(&*form) {
             return FactCoverage::Granted(Vec::new());
         }
         if let Some(group) = self.groups.iter().find(|group| self.covers(**group, &form, right)) {
@@ -120,13 +121,15 @@ impl<'p> CoveringFiles<'p> {
 
     /// The grants of one right on a path: those of its own rule, and of the directories above.
     fn rules_over(&self, path: &str, right: Rights) -> Vec<String> {
-        let word = right.words().next().unwrap_or_default();
         let above = Path::new(path).ancestors().filter_map(Path::to_str);
         above
             .filter_map(|place| self.rules.get(place))
             .flatten()
-            .filter(|(_, rights)| rights.contains(right))
-            .map(|(rule, _)| format!("file {rule} {word}"))
+            .filter_map(|(rule, rights)| {
+                // The entry's right that has it: to read is to list too.
+                let granted = rights.iter().find(|granted| granted.contains(right))?;
+                Some(format!("file {rule} {}", granted.words().next()?))
+            })
             .collect()
     }
 
@@ -136,21 +139,21 @@ impl<'p> CoveringFiles<'p> {
         let read_write = Rights::READ.union(Rights::WRITE);
         match group {
             FileGroup::Runtime => {
-                (right == Rights::READ && (below(RUNTIME) || below(&["/proc"])))
+                (Rights::READ.contains(right) && (below(RUNTIME) || below(&["/proc"])))
                     || (read_write.contains(right) && DEVICES.contains(&path))
                     || (path == "/dev/tty" && read_write.union(Rights::IOCTL).contains(right))
                     || (right == Rights::WRITE && OWN_PROCESS.contains(&path))
             }
-            FileGroup::Names => right == Rights::READ && NAMES.contains(&path),
+            FileGroup::Names => Rights::READ.contains(right) && NAMES.contains(&path),
             FileGroup::Elsewhere => {
                 let is_kernels = below(&KERNELS) && !below(&ELSEWHERE_DEVICES);
-                !is_kernels && (right == Rights::READ || !self.executed.contains(path))
+                !is_kernels && (Rights::READ.contains(right) || !self.executed.contains(path))
             }
             FileGroup::Gpu => {
                 let device = path.strip_prefix("/dev/").unwrap_or_default();
                 device.starts_with("nvidia")
                     || GPU_DEVICES.iter().any(|name| Path::new(device).starts_with(name))
-                    || (right == Rights::READ && (below(GPU) || below(&["/sys/devices"])))
+                    || (Rights::READ.contains(right) && (below(GPU) || below(&["/sys/devices"])))
             }
         }
     }
@@ -163,7 +166,10 @@ fn remedy(place: &str, example: Option<&str>, right: Rights) -> Remedy {
         Some(example) if NEVER_GRANTED.contains(&place) => example,
         _ => place,
     };
-    if NEVER_GRANTED.contains(&path) || (right != Rights::READ && Path::new(path).starts_with("/proc")) {
+    let lists = right == Rights::LIST;
+    if (NEVER_GRANTED.contains(&path) && !lists)
+        || (!Rights::READ.contains(right) && Path::new(path).starts_with("/proc"))
+    {
         return Remedy::None;
     }
     Remedy::Want(Want::File { path: path.into(), rights: right })
