@@ -41,7 +41,7 @@ pub enum ConversionError {
         /// What it is, and what was expected.
         what: String,
     },
-    /// None or several of what is converted are there, and the wanted one cannot be told.
+    /// None or several of what is converted are there, and none is named, or one that is not there.
     NotOne {
         /// JSON Pointer of where they would be; empty for the whole document.
         pointer: &'static str,

@@ -2,7 +2,7 @@
 //! the rules on the way, and walks to the root where one of them is found in none. So a right is
 //! not handled where that refuses nothing:
 //!
-//! - READ_FILE and READ_DIR, where a rule on `/` grants both.
+//! - READ_FILE and READ_DIR, where a rule on `/` grants it.
 //! - TRUNCATE, where the supervisor performs what truncates. Each rule that grants WRITE_FILE grants
 //!   TRUNCATE too, so it decides only on what truncates a file that is not opened for writing:
 //!   truncate(2), and O_TRUNC with another access than O_WRONLY and O_RDWR. The supervisor performs
@@ -39,8 +39,8 @@ pub(super) fn reduce(
 ) -> BitFlags<AccessFs> {
     let mut free = BitFlags::EMPTY;
     let root = rules.get(&in_order(Path::new("/")));
-    if root.is_some_and(|rule| rule.path == Path::new("/") && rule.rights.contains(READS)) {
-        free |= READS;
+    if let Some(rule) = root.filter(|rule| rule.path == Path::new("/")) {
+        free |= rule.rights & READS;
     }
     if performs_truncation {
         free |= AccessFs::Truncate;
@@ -78,6 +78,8 @@ mod tests {
             |path: &str| all.rules.iter().find(|rule| rule.path == Path::new(path)).map(|rule| rule.rights);
         assert_eq!(rights("/"), None);
         assert_eq!(rights("/data"), Some(AccessFs::WriteFile.into()));
+        let names = domain(&format!(r#"{{"path": "/", "allow": ["list"]}}, {data}"#), 6, 18);
+        assert_eq!(names.handled & READS, AccessFs::ReadFile, "names are everyone's, files are not");
         let some = domain(data, 6, 18);
         assert!(
             some.handled.contains(READS) && !some.handled.contains(AccessFs::Truncate),

@@ -72,8 +72,8 @@ const GO: Server = Server {
 
 const GUNICORN: Server = Server {
     needs: &["/usr/bin/gunicorn"],
-    // Its master logs from signal handlers. Two workers that end at once break its count of them,
-    // whoever supervises it, and it then waits thirty seconds for a worker that has gone.
+    // Its master logs from signal handlers. Two workers that end at once break its count of them, with
+    // any PID 1, and it then waits thirty seconds for a worker that has gone.
     command: &["gunicorn", "-w1", "--threads=2", "--bind=:8080", "--chdir=/srv", "wsgi:app"],
     // A worker that is not so far yet would lose a signal.
     ready: ("loaded", 1),

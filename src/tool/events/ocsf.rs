@@ -252,6 +252,7 @@ fn file_activity(object: &ObjectRecord<'_>) -> (i64, &'static str) {
         ("remove", (4, "Delete")),
         ("write", (3, "Update")),
         ("read", (2, "Read")),
+        ("list", (2, "Read")),
     ];
     let found = activities.into_iter().find(|(access, _)| object.access.has(access));
     found.map_or((OTHER, "ioctl"), |(_, activity)| activity)
