@@ -523,5 +523,5 @@ fn a_log_without_one_of_its_lines_is_no_answer() {
     let checked = bench.check(&["--run", "build.jsonl"]);
     assert_eq!(checked.code, 3, "{:#}", checked.report);
     let what = checked.of("run-incomplete")[0]["what"].as_str().expect("text").to_owned();
-    assert!(what.contains("1 events are missing"), "{what}");
+    assert!(what.contains("1 event missing"), "{what}");
 }
