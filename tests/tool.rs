@@ -78,7 +78,10 @@ fn bad_input_is_one_line_and_exit_code_2() {
         (&["approve", "gone.json"], "gone.json: not found; name a file that is there"),
         (&["events", "gone"], "remit: gone: not found; name a file that is there"),
         (&["events", "good"], "remit: good: is a directory; name the file in it"),
-        (&["amend", "good/redis.json", "good", "-o", "none/p.json"], "good: cannot be read: Is a directory"),
+        (
+            &["amend", "good/redis.json", "good", "-o", "none/p.json"],
+            "good: is a directory; name the file in it",
+        ),
         (&["import", "--from", "oci-seccomp", "gone"], "remit: gone: not found; name a file that is there"),
         (
             &["import", "--from", "oci-seccomp", "/dev/null"],
@@ -92,7 +95,7 @@ fn bad_input_is_one_line_and_exit_code_2() {
             &["import", "--from", "kubescape", "/dev/null"],
             "/dev/null: is empty; expected a map with \"kind\"",
         ),
-        (&["import", "--from", "kubescape", "bad/array.json"], "is no ApplicationProfile; expected a map"),
+        (&["import", "--from", "kubescape", "bad/array.json"], "is no ApplicationProfile: expected a map"),
         (
             &["check", "good/redis.json", "--evidence", "bad/array.json"],
             "is no evidence file; expected a JSON",

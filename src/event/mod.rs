@@ -17,6 +17,8 @@ pub mod model;
 #[cfg(feature = "tool")]
 pub mod moment;
 pub mod names;
+#[cfg(feature = "tool")]
+pub mod newer;
 mod queue;
 #[cfg(feature = "tool")]
 pub mod record;

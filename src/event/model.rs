@@ -18,6 +18,9 @@ use crate::kernel::Arch;
 use crate::profile::Mode;
 use crate::visible;
 
+/// The version of the events. New keys and names keep it; a changed meaning needs a new one.
+pub const VERSION: u64 = 1;
+
 /// An event, as docs/usage.md lists them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -359,7 +362,7 @@ impl Event {
 
 /// A whole line with its newline: seq, the start's nonce, then an event's tail.
 pub fn line(seq: u64, nonce: &str, tail: &str) -> String {
-    format!("{{\"remit\":1,\"seq\":{seq},\"nonce\":\"{nonce}\",{tail}\n")
+    format!("{{\"remit\":{VERSION},\"seq\":{seq},\"nonce\":\"{nonce}\",{tail}\n")
 }
 
 #[derive(Serialize)]

@@ -11,6 +11,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
 
 use super::lines::BEGINNING;
+use super::model::VERSION;
 
 /// A text of an event. It may hold anything, escapes of terminals included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +59,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for EventText<'a> {
 /// they are needed. A key that the line has not is empty.
 #[derive(Clone, Debug, Deserialize)]
 pub struct EventRecord<'a> {
+    #[serde(default, borrow)]
+    remit: Option<&'a RawValue>,
     /// The number of the event in its start, from 1.
     #[serde(default)]
     pub seq: u64,
@@ -291,6 +294,11 @@ impl<'a> EventRecord<'a> {
         })
     }
 
+    /// Whether it is of the version that is read here.
+    pub fn is_of_this_version(&self) -> bool {
+        self.remit.is_none_or(|version| version.get().parse() == Ok(VERSION))
+    }
+
     /// Its text.
     pub fn text(&self) -> &'a str {
         self.text
@@ -371,6 +379,11 @@ mod tests {
         let details = event.details();
         assert_eq!(event.text(), LINE);
         assert_eq!((event.seq, &*event.kind, event.violations()), (4, "file", 41));
+        assert!(event.is_of_this_version());
+        for other in ["2", "0", "1.5", "\"1\"", "[1]", "18446744073709551617"] {
+            let line = LINE.replacen('1', other, 1);
+            assert!(!EventRecord::read(line.as_bytes()).expect("an event").is_of_this_version(), "{other}");
+        }
         assert!(matches!(event.time.0, Cow::Borrowed(_)), "nothing is copied that has no escape");
         assert_eq!(&*details.policy().name, "nginx");
         let object = details.object();

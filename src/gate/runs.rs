@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::rules::GateRule;
 use crate::event::lines::BoundedLines;
+use crate::event::newer::NewerEvents;
 use crate::event::stream::{Origin, Provenance};
 use crate::learn::{Fact, InputFault, Observations, Unusable, journal};
 use crate::visible::counted;
@@ -151,6 +152,7 @@ fn gap(name: &str, note: &str) -> String {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct EventKeys {
+    remit: u64,
     seq: u64,
     nonce: String,
     event: String,
@@ -206,6 +208,7 @@ impl RefusalLog {
         let mut lines = BoundedLines::of(input);
         let (mut events, mut others, mut unproven, mut unreadable) = (0u64, 0u64, 0u64, 0u64);
         let (mut last, mut lost, mut disordered) = (0u64, 0u64, 0u64);
+        let (mut newer, mut unnamed) = (NewerEvents::default(), 0u64);
         let mut is_over = false;
         let failed = |error| Unusable::of(name, InputFault::Read(error));
         while let Some((number, line)) = lines.next_event().map_err(failed)? {
@@ -227,6 +230,10 @@ impl RefusalLog {
                 }
                 Origin::Unproven => unproven += 1,
             }
+            if !newer.knows(event.remit, &event.event) {
+                continue;
+            }
+            unnamed += u64::from(event.policy.digest.is_empty());
             is_over |= event.event == "stop";
             log.take(number, event);
         }
@@ -239,14 +246,16 @@ impl RefusalLog {
             (unreadable, "line", "that cannot be read as an event"),
             (lost, "event", "missing, by the numbers: lost or taken out"),
             (disordered, "event", "not in the order of the numbers"),
+            (unnamed, "event", "without the digest of a profile, so they may be of another"),
         ]);
+        log.gaps.extend(newer.sentences());
         if !is_over {
             log.gaps.push("it has no stop event: the run was killed, or is not over".to_owned());
         }
         Ok(log)
     }
 
-    fn add_gaps(&mut self, gaps: [(u64, &str, &str); 5]) {
+    fn add_gaps(&mut self, gaps: [(u64, &str, &str); 6]) {
         let found = gaps.into_iter().filter(|(count, ..)| *count > 0);
         self.gaps.extend(found.map(|(count, what, why)| format!("{} {why}", counted(count, what))));
     }
@@ -384,6 +393,13 @@ mod tests {
             (start().replace("audit", "off") + &stop, "refuses nothing"),
             (start() + &stop, "2 events missing"),
             (start() + &event(2, "stop", "") + &event(2, "ready", ""), "1 event not in the order"),
+            (start() + &event(2, "paused", "") + &stop, "1 event of a name that this remit does not know"),
+            ((start() + &stop).replace("{\"remit\":1", "{\"remit\":2"), "2 events of another version than 1"),
+            ((start() + &stop).replace("sha256:0", ""), "2 events without the digest of a profile"),
+            (
+                (start() + &stop).replace("\"policy\"", "\"other\""),
+                "2 events without the digest of a profile",
+            ),
         ] {
             let gaps = log(&text).gaps;
             assert!(gaps.iter().any(|gap| gap.contains(says)), "{says}: {gaps:?}");

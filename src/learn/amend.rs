@@ -13,6 +13,7 @@ use serde_json::Value;
 use self::additions::Additions;
 use super::changes::{ProfileChange, changes};
 use super::{InputFault, Unusable};
+use crate::event::newer::NewerEvents;
 use crate::event::stream::{BoundedLines, Origin, Provenance};
 use crate::event::{PatchOp, Want};
 use crate::profile::{self, Document};
@@ -36,6 +37,8 @@ pub struct Amended {
 /// The keys of an event that matter here.
 #[derive(Deserialize)]
 struct EventKeys {
+    #[serde(default)]
+    remit: u64,
     #[serde(default)]
     seq: u64,
     #[serde(default)]
@@ -90,6 +93,7 @@ impl<'d> Amendment<'d> {
     pub fn take(&mut self, name: &str, input: impl std::io::BufRead) -> Result<(), Unusable> {
         let mut provenance = Provenance::of(&self.nonces);
         let (mut events, mut others, mut unproven) = (0, 0, 0);
+        let mut newer = NewerEvents::default();
         let mut lines = BoundedLines::of(input).with_stdout(!self.nonces.is_empty());
         let failed = |error| Unusable::of(name, InputFault::Read(error));
         while let Some((number, line)) = lines.next_event().map_err(failed)? {
@@ -112,6 +116,9 @@ impl<'d> Amendment<'d> {
                 }
                 Origin::Unproven => unproven += 1,
             }
+            if !newer.knows(event.remit, &event.event) {
+                continue;
+            }
             if event.event == "violation" {
                 self.violation(&at, event);
             }
@@ -119,6 +126,7 @@ impl<'d> Amendment<'d> {
         if events == 0 {
             return Err(Unusable::of(name, InputFault::NoEvents));
         }
+        self.notes.extend(newer.sentences().into_iter().map(|what| format!("{name}: {what}")));
         if others > 0 {
             self.notes.push(format!(
                 "{name}: {} in the form of an event left out, with another nonce or none: another start's, or the app's \
@@ -455,6 +463,26 @@ mod tests {
                     found.changes
                 );
             }
+        }
+    }
+
+    #[test]
+    fn what_a_newer_remit_wrote_is_said_and_left_out() {
+        let document = document();
+        let hint = json!([{ "op": "add", "path": "/files", "value": [{ "path": "/d", "allow": ["read"] }] }]);
+        let line = |version: u32, event: &str| {
+            let digest = &document.digest;
+            format!(
+                "{{\"remit\":{version},\"event\":\"{event}\",\"kind\":\"k\",\"policy\":{{\"digest\":\"{digest}\"}},\"hint\":{hint}}}\n"
+            )
+        };
+        let mut amendment = Amendment::of(&document, &[]);
+        let log = line(2, "violation") + &line(1, "refusal");
+        amendment.take("events", log.as_bytes()).expect("events");
+        let found = amendment.finish().expect("valid");
+        assert_eq!((found.hints, added(&found)), (0, vec![]));
+        for says in ["events: 1 event of another version than 1", "events: 1 event of a name that this"] {
+            assert!(found.notes.iter().any(|note| note.starts_with(says)), "{says}: {:?}", found.notes);
         }
     }
 

@@ -5,7 +5,7 @@ use std::{fmt, io};
 use crate::image::why;
 use crate::journal::line::{LineError, StartError};
 use crate::kernel::ParseArchError;
-use crate::profile::ReadError;
+use crate::profile::{LONGEST_PATH, ReadError};
 
 /// Why an input cannot be used. Displayed as one line.
 #[derive(Debug)]
@@ -87,6 +87,8 @@ pub enum InputFault {
     Access(String),
     /// A path that is not absolute, or not normal.
     Path(String),
+    /// A path that is longer than one that a profile can name.
+    LongPath,
     /// The journal of a run that ended badly.
     Unclean(UncleanRun),
     /// Two runs are from different architectures: the name and the architecture of each.
@@ -143,6 +145,7 @@ impl fmt::Display for InputFault {
                 write!(f, "access {access:?} is none; expected read, write, create, list or ioctl")
             }
             InputFault::Path(path) => write!(f, "path {path:?} is not absolute and normal"),
+            InputFault::LongPath => write!(f, "has a path of more than {LONGEST_PATH} bytes"),
             InputFault::Unclean(run) => write!(
                 f,
                 "{run}; a profile of it would lack what comes later (remove it, or take it with --accept-unclean)"

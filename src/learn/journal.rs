@@ -15,7 +15,9 @@ use crate::image::digest::ContentHash;
 use crate::journal::line::{End, Line, LineError, Observed, RunSummary, Start};
 use crate::journal::observation::{Observation, Of, Phase, Value, What, Word};
 use crate::journal::run::Run;
+use crate::profile::LONGEST_PATH;
 use crate::syscalls::groups;
+use crate::visible::counted;
 
 /// The longest line, in bytes.
 const LINE: usize = 1 << 20;
@@ -43,7 +45,7 @@ pub fn read(
         }
     }
     let mut notes = Vec::new();
-    let (mut observed, mut unknown) = (0u64, 0u64);
+    let (mut observed, mut unknown, mut too_long) = (0u64, 0u64, 0u64);
     let mut end: Option<End> = None;
     let mut numbered = BTreeSet::new();
     let mut cut = None;
@@ -59,7 +61,11 @@ pub fn read(
                 observed += 1;
                 unknown += u64::from(observation.what == What::Unknown);
                 let mut facts = FactBuilder { run, phase, into, numbered: &mut numbered };
-                facts.observe(&observation, sha256).map_err(|fault| reader.wrong(fault))?;
+                match facts.observe(&observation, sha256) {
+                    // A call reaches such a file from its directory, and no rule can name it.
+                    Err(InputFault::LongPath) => too_long += 1,
+                    done => done.map_err(|fault| reader.wrong(fault))?,
+                }
             }
             Ok(Line::End(line)) => end = Some(line),
             // Only the last line may be cut; the next read shows whether this is the last.
@@ -72,6 +78,12 @@ pub fn read(
     }
     if unknown > 0 {
         notes.push(format!("{name}: {unknown} lines are of kinds that this remit does not know"));
+    }
+    if too_long > 0 {
+        notes.push(format!(
+            "{name}: {} with a path of more than {LONGEST_PATH} bytes left out: no profile can name it",
+            counted(too_long, "line")
+        ));
     }
     let lasted = end.as_ref().map_or(0, |end| end.t);
     let end = end.map(|end| end.end);
@@ -442,8 +454,11 @@ fn mount(of: &Of, path: &str) -> Result<Mount, InputFault> {
     })
 }
 
-/// Checks that a path is absolute.
+/// Checks that a path is absolute, and one that a profile can name.
 fn absolute(path: &str) -> Result<&str, InputFault> {
+    if path.len() > LONGEST_PATH {
+        return Err(InputFault::LongPath);
+    }
     let normal = path.starts_with('/')
         && !path.contains('\0')
         && (path == "/" || path[1..].split('/').all(|name| !matches!(name, "" | "." | "..")));
@@ -453,6 +468,37 @@ fn absolute(path: &str) -> Result<&str, InputFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_no_profile_can_name_is_left_out_and_said() {
+        let line = |path: &str| {
+            format!(
+                "{{\"t\":1,\"phase\":\"serving\",\"kind\":\"open\",\"result\":\"ok\",\"path\":\"{path}\",\"access\":[\"read\"]}}\n"
+            )
+        };
+        let of = |bytes: usize| format!("/{}", "d".repeat(bytes - 1));
+        let journal = [
+            "{\"journal\":1,\"run\":\"app-1\",\"command\":[\"app\"],\"fingerprint\":{\"arch\":\"x86_64\"},\"outer\":{}}\n".to_owned(),
+            line(&of(LONGEST_PATH)),
+            line(&of(LONGEST_PATH + 1)),
+            line(&"/d".repeat(50_000)),
+            "{\"t\":9,\"end\":{\"exit\":{\"code\":0},\"clean\":true,\"lines\":3,\"dropped\":0}}\n".to_owned(),
+        ]
+        .concat();
+        let mut observations = Observations::default();
+        let notes = read("journal", journal.as_bytes(), false, &mut observations).expect("a journal");
+        assert_eq!(
+            notes,
+            ["journal: 2 lines with a path of more than 4095 bytes left out: no profile can name it"]
+        );
+        observations.settle();
+        let paths: Vec<usize> = observations
+            .facts()
+            .into_keys()
+            .filter_map(|fact| if let Fact::File { path, .. } = fact { Some(path.len()) } else { None })
+            .collect();
+        assert_eq!(paths, [LONGEST_PATH]);
+    }
 
     #[test]
     fn any_bytes_are_a_journal_or_an_error() {

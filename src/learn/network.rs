@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::fact::Seen;
 use super::volatile::volatile;
-use crate::profile::{AddressRule, Endpoint};
+use crate::profile::{AddressRule, Endpoint, LONGEST_PATH};
 
 /// The sockets of nscd, which glibc connects to and which mostly do not exist.
 pub const NSCD: [&str; 2] = ["unix:/run/nscd/socket", "unix:/var/run/nscd/socket"];
@@ -58,7 +58,10 @@ pub fn generalise<'o>(
         match text.split_once([':', '/']) {
             Some(("unix", name)) => {
                 // Bytes that are not UTF-8 are U+FFFD in the journal.
-                let unnameable = name.is_empty() || name == "@" || name.contains(['\0', '\u{fffd}']);
+                let unnameable = name.is_empty()
+                    || name == "@"
+                    || name.contains(['\0', '\u{fffd}'])
+                    || name.len() > LONGEST_PATH;
                 if name == "*" || unnameable || name.split(['/', '@']).any(volatile) {
                     let because = match unnameable {
                         true => "it has no name that a profile could have",
@@ -168,7 +171,8 @@ mod tests {
         assert_eq!(found[2], Endpoint::UnixAbstract("bus".into()));
         assert!(notes[0].contains("unix:*") && notes[1].contains("icmp/8"), "{notes:?}");
         // A name with NULs behind it, and one that is no text.
-        for strange in ["unix:@bus\0\0", "unix:@\u{fffd}"] {
+        let long = format!("unix:/{}", "d".repeat(LONGEST_PATH));
+        for strange in ["unix:@bus\0\0", "unix:@\u{fffd}", &long] {
             assert_eq!(ports(&[strange]).0, [Endpoint::UnixAny], "{strange:?}");
         }
     }

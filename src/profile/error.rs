@@ -1,6 +1,20 @@
 //! The error of a profile: where it is, and what to write instead, in one line.
 
 use std::fmt;
+use std::net::IpAddr;
+
+/// What a network entry looks like.
+const ENDPOINT: &str = "expected PROTO/[ADDRESS:]PORT such as \"tcp/80\", \"tcp/10.0.0.0/8:5432\", \
+                        \"tcp/[::1]:8000-8999\" or \"udp/*\", or \"unix:/PATH\", \"unix:@NAME\", \"unix:*\", \
+                        \"icmp\", \"netlink\"";
+
+/// The longest path that the kernel takes, in bytes: PATH_MAX, without the NUL at its end. How long one of
+/// its names may be, each file system decides (FAT and FUSE take more than 255 bytes). This bounds a
+/// `unix:` path too: one that is longer than sun_path is bound from its directory.
+pub const LONGEST_PATH: usize = libc::PATH_MAX as usize - 1;
+
+/// The longest name of an abstract socket, in bytes: sun_path, without the NUL at its beginning (unix(7)).
+pub const LONGEST_ABSTRACT: usize = 107;
 
 /// The error of a text that is no profile. Displays as `3:14: /files/0: what is wrong`; the
 /// caller puts the file's name and a colon in front.
@@ -51,11 +65,152 @@ impl std::error::Error for ReadError {}
 /// The error of a text that is no path, duration or network entry: what is wrong with it, and what
 /// is expected. The caller adds where the text is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TextError(pub(super) String);
+pub enum TextError {
+    /// A path is none of the format.
+    Path {
+        /// The text.
+        path: String,
+        /// What is wrong with it.
+        fault: PathFault,
+    },
+    /// A duration has no unit.
+    NoUnit {
+        /// The text.
+        text: String,
+        /// Its number.
+        number: u64,
+    },
+    /// A text is no duration.
+    Duration(String),
+    /// A text is no network entry.
+    Endpoint {
+        /// The text.
+        text: String,
+        /// Whether it is a port, of which only the protocol is missing.
+        is_port: bool,
+    },
+    /// An entry `unix:@NAME` without a name that a socket can have.
+    NoSocket(String),
+    /// The name of an abstract socket is longer than an address.
+    LongSocket {
+        /// The entry.
+        text: String,
+        /// The bytes of the name.
+        bytes: usize,
+    },
+    /// An address in brackets has no port behind it.
+    NoPortBehind(String),
+    /// What stands behind the `/` of an address is no length of a prefix.
+    Prefix {
+        /// The network.
+        text: String,
+        /// The greatest length.
+        most: u8,
+    },
+    /// A network has bits beyond its prefix.
+    BeyondPrefix {
+        /// The network.
+        text: String,
+        /// Its address.
+        address: IpAddr,
+        /// The address without these bits.
+        network: IpAddr,
+        /// The length of its prefix.
+        length: u8,
+    },
+    /// A text is no address.
+    Address(String),
+    /// A text is neither a port nor a range of ports.
+    Port(String),
+    /// A range of ports ends before it begins.
+    Backwards {
+        /// The range.
+        text: String,
+        /// Its first port.
+        first: u16,
+        /// Its last port.
+        last: u16,
+    },
+}
+
+/// What is wrong with a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathFault {
+    /// It has a NUL byte.
+    Nul,
+    /// It does not begin with `/`.
+    Relative,
+    /// It goes through `.` or `..`.
+    Through(String),
+    /// It has an empty part.
+    Empty,
+    /// It has this many bytes, more than the kernel takes.
+    TooLong(usize),
+}
 
 impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            TextError::Path { path, fault } => write!(f, "path {} {fault}", quoted(path)),
+            TextError::NoUnit { text, number } => {
+                write!(f, "duration {text:?} has no unit; did you mean \"{number}s\"? Units are ms, s, m")
+            }
+            TextError::Duration(text) => {
+                write!(f, "{} is no duration; expected such as \"500ms\", \"10s\" or \"2m\"", quoted(text))
+            }
+            TextError::Endpoint { text, is_port } => {
+                write!(f, "{} is no network entry; ", quoted(text))?;
+                if *is_port {
+                    write!(f, "did you mean \"tcp/{text}\"? Or ")?;
+                }
+                f.write_str(ENDPOINT)
+            }
+            TextError::NoSocket(text) => write!(f, "{} names no socket; {ENDPOINT}", quoted(text)),
+            TextError::LongSocket { text, bytes } => write!(
+                f,
+                "{} has a name of {bytes} bytes; an abstract socket's has at most {LONGEST_ABSTRACT}",
+                quoted(text)
+            ),
+            TextError::NoPortBehind(text) => {
+                write!(f, "{} does not go on with \"]:PORT\" after its address; {ENDPOINT}", quoted(text))
+            }
+            TextError::Prefix { text, most } => {
+                write!(f, "{} has no prefix length from 0 to {most} after its \"/\"", quoted(text))
+            }
+            TextError::BeyondPrefix { text, address, network, length } => write!(
+                f,
+                "{} has bits beyond its prefix; did you mean \"{network}/{length}\" or \"{address}\"?",
+                quoted(text)
+            ),
+            TextError::Address(text) => {
+                write!(f, "{} is no address; {ENDPOINT}, an IPv6 address in brackets", quoted(text))
+            }
+            TextError::Port(text) => {
+                write!(f, "{} is no port; expected 0 to 65535, a range such as 8000-8999, or *", quoted(text))
+            }
+            TextError::Backwards { text, first, last } => {
+                write!(f, "range {} runs backwards; write {last}-{first}", quoted(text))
+            }
+        }
+    }
+}
+
+impl fmt::Display for PathFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PathFault::Nul => f.write_str("holds a NUL, which no path can"),
+            PathFault::Relative => {
+                f.write_str("is not absolute; it has to begin with \"/\", as the app sees it")
+            }
+            PathFault::Through(part) => {
+                write!(f, "goes through {part:?}; write the path that it leads to")
+            }
+            PathFault::Empty => f.write_str("has \"//\" or a \"/\" at its end; write it without"),
+            PathFault::TooLong(bytes) => write!(
+                f,
+                "has {bytes} bytes; the kernel takes paths of at most {LONGEST_PATH}, so name a directory above it"
+            ),
+        }
     }
 }
 
@@ -63,7 +218,7 @@ impl std::error::Error for TextError {}
 
 impl From<TextError> for String {
     fn from(error: TextError) -> String {
-        error.0
+        error.to_string()
     }
 }
 

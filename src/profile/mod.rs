@@ -28,7 +28,7 @@ use std::time::Duration;
 pub use caps::Capability;
 pub use nearest::nearest;
 
-pub use error::{ReadError, TextError, UnfinishedEscape};
+pub use error::{LONGEST_PATH, PathFault, ReadError, TextError, UnfinishedEscape};
 pub use index::ProfileIndex;
 #[cfg(feature = "tool")]
 pub use json::positions;

@@ -6,33 +6,31 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::error::{TextError, quoted};
+use super::error::{LONGEST_ABSTRACT, LONGEST_PATH, PathFault, TextError};
 use super::{AddressRule, Endpoint};
-
-/// What a network entry looks like.
-pub(super) const ENDPOINT: &str = "expected PROTO/[ADDRESS:]PORT such as \"tcp/80\", \"tcp/10.0.0.0/8:5432\", \
-                                   \"tcp/[::1]:8000-8999\" or \"udp/*\", or \"unix:/PATH\", \"unix:@NAME\", \"unix:*\", \
-                                   \"icmp\", \"netlink\"";
 
 /// A path as the format has them: absolute and normal.
 ///
 /// # Errors
 /// What is wrong with it, and how it would be right.
 pub fn path(text: &str) -> Result<PathBuf, TextError> {
-    let bad = |why: &str| Err(TextError(format!("path {} {why}", quoted(text))));
+    let bad = |fault| Err(TextError::Path { path: text.to_owned(), fault });
     if text.contains('\0') {
-        return bad("holds a NUL, which no path can");
+        return bad(PathFault::Nul);
     }
     if !text.starts_with('/') {
-        return bad("is not absolute; it has to begin with \"/\", as the app sees it");
+        return bad(PathFault::Relative);
+    }
+    if text.len() > LONGEST_PATH {
+        return bad(PathFault::TooLong(text.len()));
     }
     if text == "/" {
         return Ok(PathBuf::from(text));
     }
     for part in text[1..].split('/') {
         match part {
-            "." | ".." => return bad(&format!("goes through {part:?}; write the path that it leads to")),
-            "" => return bad("has \"//\" or a \"/\" at its end; write it without"),
+            "." | ".." => return bad(PathFault::Through(part.to_owned())),
+            "" => return bad(PathFault::Empty),
             _ => {}
         }
     }
@@ -51,13 +49,8 @@ pub fn duration(text: &str) -> Result<Duration, TextError> {
         (Some(number), "ms") => Ok(Duration::from_millis(number)),
         (Some(number), "s") => Ok(Duration::from_secs(number)),
         (Some(number), "m") => Ok(Duration::from_secs(number * 60)),
-        (Some(number), "") => Err(TextError(format!(
-            "duration {text:?} has no unit; did you mean \"{number}s\"? Units are ms, s, m"
-        ))),
-        _ => Err(TextError(format!(
-            "{} is no duration; expected such as \"500ms\", \"10s\" or \"2m\"",
-            quoted(text)
-        ))),
+        (Some(number), "") => Err(TextError::NoUnit { text: text.to_owned(), number }),
+        _ => Err(TextError::Duration(text.to_owned())),
     }
 }
 
@@ -80,11 +73,7 @@ pub fn endpoint(text: &str) -> Result<Endpoint, TextError> {
         "netlink" => return Ok(Endpoint::Netlink),
         _ => {}
     }
-    let meant = match ports(text) {
-        Ok(_) => format!("did you mean \"tcp/{text}\"? Or "),
-        Err(_) => String::new(),
-    };
-    Err(TextError(format!("{} is no network entry; {meant}{ENDPOINT}", quoted(text))))
+    Err(TextError::Endpoint { text: text.to_owned(), is_port: ports(text).is_ok() })
 }
 
 fn unix(text: &str, name: &str) -> Result<Endpoint, TextError> {
@@ -93,7 +82,10 @@ fn unix(text: &str, name: &str) -> Result<Endpoint, TextError> {
     }
     if let Some(name) = name.strip_prefix('@') {
         if name.is_empty() || name.contains('\0') {
-            return Err(TextError(format!("{} names no socket; {ENDPOINT}", quoted(text))));
+            return Err(TextError::NoSocket(text.to_owned()));
+        }
+        if name.len() > LONGEST_ABSTRACT {
+            return Err(TextError::LongSocket { text: text.to_owned(), bytes: name.len() });
         }
         return Ok(Endpoint::UnixAbstract(name.to_owned()));
     }
@@ -103,12 +95,7 @@ fn unix(text: &str, name: &str) -> Result<Endpoint, TextError> {
 /// `[ADDRESS[/PREFIX]:]PORT`, an IPv6 address in brackets.
 fn address(text: &str) -> Result<AddressRule, TextError> {
     if let Some(rest) = text.strip_prefix('[') {
-        let no_end = || {
-            TextError(format!(
-                "{} does not go on with \"]:PORT\" after its address; {ENDPOINT}",
-                quoted(text)
-            ))
-        };
+        let no_end = || TextError::NoPortBehind(text.to_owned());
         let (network, port) = rest.split_once("]:").ok_or_else(no_end)?;
         return Ok(AddressRule { network: Some(network_v6(network)?), ports: ports(port)? });
     }
@@ -135,9 +122,7 @@ fn prefix(text: &str, whole: u8) -> Result<(&str, u8), TextError> {
     let Some((host, digits)) = text.split_once('/') else { return Ok((text, whole)) };
     match canonical(digits) {
         Some(length) if length <= u64::from(whole) => Ok((host, length as u8)),
-        _ => {
-            Err(TextError(format!("{} has no prefix length from 0 to {whole} after its \"/\"", quoted(text))))
-        }
+        _ => Err(TextError::Prefix { text: text.to_owned(), most: whole }),
     }
 }
 
@@ -146,27 +131,19 @@ fn prefix(text: &str, whole: u8) -> Result<(&str, u8), TextError> {
 fn network(text: &str, address: IpAddr, length: u8) -> Result<IpNet, TextError> {
     let network = IpNet::new_assert(address, length);
     if network.trunc() != network {
-        return Err(TextError(format!(
-            "{} has bits beyond its prefix; did you mean \"{}/{length}\" or \"{address}\"?",
-            quoted(text),
-            network.network()
-        )));
+        let (text, network) = (text.to_owned(), network.network());
+        return Err(TextError::BeyondPrefix { text, address, network, length });
     }
     Ok(network)
 }
 
 fn no_address(text: &str) -> TextError {
-    TextError(format!("{} is no address; {ENDPOINT}, an IPv6 address in brackets", quoted(text)))
+    TextError::Address(text.to_owned())
 }
 
 /// `80`, `8000-8999` or `*`.
 fn ports(text: &str) -> Result<(u16, u16), TextError> {
-    let bad = || {
-        TextError(format!(
-            "{} is no port; expected 0 to 65535, a range such as 8000-8999, or *",
-            quoted(text)
-        ))
-    };
+    let bad = || TextError::Port(text.to_owned());
     let port = |digits: &str| canonical(digits).and_then(|port| u16::try_from(port).ok()).ok_or_else(bad);
     match text.split_once('-') {
         None if text == "*" => Ok((0, u16::MAX)),
@@ -174,10 +151,7 @@ fn ports(text: &str) -> Result<(u16, u16), TextError> {
         Some((first, last)) => {
             let (first, last) = (port(first)?, port(last)?);
             if first > last {
-                return Err(TextError(format!(
-                    "range {} runs backwards; write {last}-{first}",
-                    quoted(text)
-                )));
+                return Err(TextError::Backwards { text: text.to_owned(), first, last });
             }
             Ok((first, last))
         }
@@ -233,6 +207,46 @@ mod tests {
             let message = endpoint(text).expect_err(text).to_string();
             assert!(message.contains(says), "{text}: {message}");
         }
+    }
+
+    #[test]
+    fn paths_are_as_long_as_the_kernel_takes_them() {
+        let of = |bytes: usize| format!("/{}", "a".repeat(bytes - 1));
+        let deep = "/a".repeat(100_000);
+        for good in [of(LONGEST_PATH), "/a".repeat(LONGEST_PATH / 2), format!("/{}", "n".repeat(700))] {
+            assert_eq!(path(&good), Ok(PathBuf::from(&good)));
+            assert_eq!(endpoint(&format!("unix:{good}")), Ok(Endpoint::UnixPath(PathBuf::from(&good))));
+        }
+        for (long, bytes) in [(of(LONGEST_PATH + 1), "4096"), (deep, "200000")] {
+            for error in [path(&long).map(drop), endpoint(&format!("unix:{long}")).map(drop)] {
+                let message = error.expect_err("too long").to_string();
+                assert!(
+                    message.contains(&format!("has {bytes} bytes")) && message.contains("4095"),
+                    "{message}"
+                );
+                assert!(message.len() < 250, "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_abstract_name_fits_into_an_address() {
+        let of = |bytes| format!("unix:@{}", "x".repeat(bytes));
+        assert!(endpoint(&of(LONGEST_ABSTRACT)).is_ok());
+        let message = endpoint(&of(LONGEST_ABSTRACT + 1)).expect_err("too long").to_string();
+        assert!(message.contains("108 bytes") && message.contains("at most 107"), "{message}");
+    }
+
+    /// The kernel's limits, of which the reader has its own.
+    #[test]
+    fn the_kernel_takes_what_a_profile_can_name() {
+        use nix::errno::Errno;
+        let of = |bytes: usize| "/".repeat(bytes);
+        assert!(nix::sys::stat::stat(&*of(LONGEST_PATH)).is_ok());
+        assert_eq!(nix::sys::stat::stat(&*of(LONGEST_PATH + 1)).map(drop), Err(Errno::ENAMETOOLONG));
+        let socket = |bytes: usize| nix::sys::socket::UnixAddr::new_abstract(&vec![b'x'; bytes]).map(drop);
+        assert_eq!(socket(LONGEST_ABSTRACT), Ok(()));
+        assert_eq!(socket(LONGEST_ABSTRACT + 1), Err(Errno::ENAMETOOLONG));
     }
 
     #[test]

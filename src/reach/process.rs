@@ -55,12 +55,11 @@ impl fmt::Display for ReachError {
                 write!(f, "{}: cannot be read: {}", path.display(), why(error))
             }
             ReachError::File(path, fault) => write!(f, "{}: {fault}", path.display()),
-            ReachError::NoLibrary { name, by } => write!(
-                f,
-                "{by}: links {name}, which is in none of the loader's directories; name the image by --image"
-            ),
+            ReachError::NoLibrary { name, by } => {
+                write!(f, "{by}: links {name}, which is in none of the loader's directories")
+            }
             ReachError::NoLoader { path, by } => {
-                write!(f, "{by}: names the loader {path}, which is not there; name the image by --image")
+                write!(f, "{by}: names the loader {path}, which is not there")
             }
         }
     }

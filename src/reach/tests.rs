@@ -126,7 +126,7 @@ fn symbols_are_looked_up_in_the_order_of_loading() {
     assert_eq!(reach.objects["/lib/libb.so"].reachable, 0);
     assert_eq!(
         error(&image(program, &libraries[..1])),
-        "/app: links libb.so, which is in none of the loader's directories; name the image by --image"
+        "/app: links libb.so, which is in none of the loader's directories"
     );
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::event::newer::NewerEvents;
 use crate::event::stream::{Origin, Provenance};
 use crate::visible::counted;
 
@@ -78,6 +79,8 @@ pub struct TimeCounts {
 #[derive(Deserialize)]
 struct ViolationKeys {
     #[serde(default)]
+    remit: u64,
+    #[serde(default)]
     seq: u64,
     #[serde(default)]
     nonce: String,
@@ -109,6 +112,7 @@ pub struct ViolationFile<'h> {
     events: u64,
     others: u64,
     unproven: u64,
+    newer: NewerEvents,
 }
 
 impl ViolationHistory {
@@ -116,7 +120,8 @@ impl ViolationHistory {
     pub fn begin(&mut self, name: &str, nonces: &[String]) -> ViolationFile<'_> {
         self.files += 1;
         let provenance = Provenance::of(nonces);
-        ViolationFile { history: self, name: name.to_owned(), provenance, events: 0, others: 0, unproven: 0 }
+        let (name, newer) = (name.to_owned(), NewerEvents::default());
+        ViolationFile { history: self, name, provenance, events: 0, others: 0, unproven: 0, newer }
     }
 
     /// How many files were read.
@@ -241,6 +246,7 @@ impl ViolationFile<'_> {
         };
         self.events += 1;
         match self.provenance.origin(&event.event, event.seq, &event.nonce) {
+            Origin::Remit if !self.newer.knows(event.remit, &event.event) => {}
             Origin::Remit if event.event == "violation" => self.history.add(event),
             Origin::Remit => {}
             Origin::Other => self.others += 1,
@@ -250,7 +256,8 @@ impl ViolationFile<'_> {
 
     /// Ends the file. Returns whether it had any event.
     pub fn end(self) -> bool {
-        let ViolationFile { history, name, others, unproven, events, .. } = self;
+        let ViolationFile { history, name, others, unproven, events, newer, .. } = self;
+        history.notes.extend(newer.sentences().into_iter().map(|what| format!("{name}: {what}")));
         if others > 0 {
             history.notes.push(format!(
                 "{name}: {} in the form of an event left out: another start's, the app's own, or cut off \

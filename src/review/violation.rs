@@ -14,7 +14,7 @@ use super::calls;
 use super::input::ReviewInput;
 use super::line::{AllowingLine, of_patch};
 use super::places::{TextPlace, TextPlaces};
-use crate::event::{PatchOp, Want};
+use crate::event::{PatchOp, VERSION, Want};
 use crate::profile::Document;
 
 pub use signals::{IntrusionSignal, Points};
@@ -22,6 +22,9 @@ pub use signals::{IntrusionSignal, Points};
 /// The keys of a violation that are explained; an event may have others.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct ViolationEvent {
+    /// The version of the event.
+    #[serde(default)]
+    pub remit: Option<u64>,
     /// The kind of the event; only `violation` is explained.
     #[serde(default)]
     pub event: String,
@@ -188,6 +191,8 @@ pub enum NoViolation {
     Malformed(String),
     /// The line has no `event`.
     NoEvent,
+    /// The line is an event of this version.
+    OtherVersion(u64),
     /// The line is an event of this kind.
     OtherKind(String),
 }
@@ -200,6 +205,12 @@ impl std::fmt::Display for NoViolation {
             }
             NoViolation::NoEvent => {
                 f.write_str("is no event of remit: it has no \"event\"; expected a violation")
+            }
+            NoViolation::OtherVersion(version) => {
+                write!(
+                    f,
+                    "is an event of version {version}, and this remit reads {VERSION}; use a newer remit"
+                )
             }
             NoViolation::OtherKind(kind) => {
                 write!(f, "is an event of the kind {kind:?}; name one of the kind \"violation\"")
@@ -220,6 +231,9 @@ impl ViolationEvent {
             let text = error.to_string();
             NoViolation::Malformed(text.split(" at line ").next().unwrap_or_default().to_owned())
         })?;
+        if let Some(version) = event.remit.filter(|version| *version != VERSION) {
+            return Err(NoViolation::OtherVersion(version));
+        }
         match event.event.as_str() {
             "violation" => Ok(event),
             "" => Err(NoViolation::NoEvent),

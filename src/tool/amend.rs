@@ -1,13 +1,12 @@
 //! `remit amend`: from the hints of violations to a proposed profile.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::build::{profile_file, put};
-use super::{Format, ToolError, VerbOutput, VerbResult};
+use super::{Format, ToolError, VerbOutput, VerbResult, named_file};
 use crate::learn::amend::Amendment;
 use crate::visible;
 
@@ -47,7 +46,7 @@ pub(super) fn run(arguments: &AmendArguments) -> VerbResult {
     let mut amendment = Amendment::of(&document, &arguments.nonce);
     for path in &arguments.events {
         let name = path.display().to_string();
-        let opened = File::open(path).map_err(|error| ToolError::File { path: path.clone(), error })?;
+        let opened = named_file::open(path).map_err(|error| ToolError::File { path: path.clone(), error })?;
         amendment.take(&name, BufReader::new(opened))?;
     }
     let found = amendment.finish()?;

@@ -4,14 +4,13 @@ mod gather;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use self::gather::{Gathered, gather};
 use super::progress::ProgressLine;
 use super::reach::{self, ReachSource};
 use super::staged::StagedFile;
-use super::{Format, ToolError, VerbOutput, VerbResult};
+use super::{Format, ToolError, VerbOutput, VerbResult, named_file};
 use crate::enforce::source::{self, beside};
 use crate::image::archive;
 use crate::image::live::Live;
@@ -211,7 +210,7 @@ pub(super) fn profile_file(path: &Path) -> Result<profile::Document, ToolError> 
 /// The evidence beside a profile, if there is one.
 fn evidence_of(profile: &Path) -> Result<Option<evidence::Evidence>, ToolError> {
     let path = beside(profile);
-    match fs::read(&path) {
+    match named_file::read(&path) {
         Ok(bytes) => Ok(Some(evidence::read(&path.display().to_string(), &bytes)?)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(ToolError::File { path, error }),

@@ -145,7 +145,11 @@ pub(super) enum ToolError {
     /// The self-test could not be done.
     SelfTest(SelfTestError),
     /// A program cannot be analysed.
-    Reach(ReachError),
+    Reach {
+        /// The image in which it was looked for; none for this machine.
+        image: Option<String>,
+        error: ReachError,
+    },
     /// A file of `--reach` is no answer of `remit reach`.
     ReachFile { path: PathBuf, error: ReachFileFault },
     /// What is reachable was found for another architecture.
@@ -316,7 +320,14 @@ impl fmt::Display for ToolError {
             ToolError::Event { path, line: None, what } => write!(f, "{}: {what}", path.display()),
             ToolError::Report(error) => write!(f, "the report cannot be written: {error}"),
             ToolError::SelfTest(error) => error.fmt(f),
-            ToolError::Reach(error) => error.fmt(f),
+            ToolError::Reach {
+                image,
+                error: error @ (ReachError::NoLibrary { .. } | ReachError::NoLoader { .. }),
+            } => match image {
+                Some(image) => write!(f, "{image}: {error}; name the image that the app runs in"),
+                None => write!(f, "{error}; name the image by --image"),
+            },
+            ToolError::Reach { error, .. } => error.fmt(f),
             ToolError::ReachFile { path, error } => write!(f, "{}: {error}", path.display()),
             ToolError::OtherArch(error) => error.fmt(f),
             ToolError::Complete(what) => write!(f, "--complete: {what}"),
@@ -405,12 +416,6 @@ impl From<CheckError> for ToolError {
 impl From<ImageError> for ToolError {
     fn from(error: ImageError) -> ToolError {
         ToolError::Image(error)
-    }
-}
-
-impl From<ReachError> for ToolError {
-    fn from(error: ReachError) -> ToolError {
-        ToolError::Reach(error)
     }
 }
 

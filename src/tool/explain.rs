@@ -1,7 +1,6 @@
 //! `remit explain`: what a profile permits and stops, in plain sentences; why an item is there; what a
 //! violation means.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::reach::{self, ReachSource};
 use super::reviewed::{self, ReviewedProfile, TextLines};
-use super::{Format, ToolError, VerbOutput, VerbResult};
+use super::{Format, ToolError, VerbOutput, VerbResult, named_file};
 use crate::enforce::source::beside;
 use crate::event::lines::BoundedLines;
 use crate::event::stream::{Origin, Provenance};
@@ -344,7 +343,7 @@ fn found(path: &Path, sought: Sought, nonces: &[String]) -> Result<FoundEvent, T
     let failed = |error| ToolError::File { path: path.to_owned(), error };
     let input: Box<dyn BufRead> = match path {
         path if path == Path::new("-") => Box::new(io::stdin().lock()),
-        path => Box::new(BufReader::new(File::open(path).map_err(failed)?)),
+        path => Box::new(BufReader::new(named_file::open(path).map_err(failed)?)),
     };
     let bad = |line: Option<u64>, what: String| ToolError::Event { path: path.to_owned(), line, what };
     let mut provenance = Provenance::of(nonces);

@@ -1,13 +1,12 @@
 //! `remit import`: a profile of what another tool knows.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use caps::Capability;
 use clap::ValueEnum;
 
-use super::{ToolError, VerbOutput, VerbResult, build, remarks};
+use super::{ToolError, VerbOutput, VerbResult, build, named_file, remarks};
 use crate::enforce::probe;
 use crate::exchange::superset::{self, TargetMachine};
 use crate::exchange::{ConversionError, MAX_BYTES, apparmor, kubescape};
@@ -115,7 +114,7 @@ fn text(file: &Path) -> Result<Vec<u8>, ToolError> {
     if file == Path::new("-") {
         std::io::stdin().lock().take(most).read_to_end(&mut text).map_err(failed)?;
     } else {
-        File::open(file).map_err(failed)?.take(most).read_to_end(&mut text).map_err(failed)?;
+        named_file::open(file).map_err(failed)?.take(most).read_to_end(&mut text).map_err(failed)?;
     }
     Ok(text)
 }

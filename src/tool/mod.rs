@@ -18,6 +18,7 @@ mod import;
 mod learn;
 mod learned;
 mod man;
+mod named_file;
 mod plan;
 mod process_end;
 mod profiles;

@@ -1,12 +1,11 @@
 //! `remit report`: what a profile allows, as one HTML file.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::build::put;
 use super::reach::{self, ReachSource};
 use super::reviewed;
-use super::{ToolError, VerbOutput, VerbResult};
+use super::{ToolError, VerbOutput, VerbResult, named_file};
 use crate::enforce::source::beside;
 use crate::event::lines::BoundedLines;
 use crate::kernel::Arch;
@@ -79,7 +78,7 @@ pub(super) fn run(arguments: &ReportArguments) -> VerbResult {
 fn evidence(arguments: &ReportArguments, document: &Document) -> Result<Option<ReportEvidence>, ToolError> {
     let default = beside(Path::new(&arguments.profile));
     let path = arguments.evidence.as_ref().unwrap_or(&default);
-    match fs::read(path) {
+    match named_file::read(path) {
         Ok(bytes) => Ok(Some(ReportEvidence::read(&path.display().to_string(), &bytes, document)?)),
         Err(error) if arguments.evidence.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
             Ok(None)
@@ -91,7 +90,7 @@ fn evidence(arguments: &ReportArguments, document: &Document) -> Result<Option<R
 fn read_events(path: &Path, nonces: &[String], history: &mut ViolationHistory) -> Result<(), ToolError> {
     let name = path.display().to_string();
     let failed = |error| ToolError::File { path: path.to_owned(), error };
-    let input = File::open(path).map_err(failed)?;
+    let input = named_file::open(path).map_err(failed)?;
     let mut lines = BoundedLines::of(input).with_stdout(!nonces.is_empty());
     let mut file = history.begin(&name, nonces);
     while let Some((_, line)) = lines.next_event().map_err(failed)? {

@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::build::profile_file;
 use super::error::ToolError;
+use super::named_file;
 use super::ready::READY;
 use crate::enforce::source::beside;
 use crate::profile::{self, Document, Rights, embedded};
@@ -48,7 +48,7 @@ pub(super) fn profile(word: &str) -> Result<ReviewedProfile, ToolError> {
 }
 
 fn evidence(path: &Path, document: &Document) -> Result<Option<SupportFile>, ToolError> {
-    match fs::read(path) {
+    match named_file::read(path) {
         Ok(bytes) => Ok(Some(SupportFile::read(&path.display().to_string(), &bytes, document)?)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(ToolError::File { path: path.to_owned(), error }),

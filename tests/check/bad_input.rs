@@ -15,6 +15,11 @@ fn bad_input_is_one_line_and_no_file() {
     bench.put("cut.jsonl", &journal(1, "", &ordinary())[..40]);
     bench.put("image.tar", "no archive");
     fs::create_dir_all(bench.path("taken")).expect("made");
+    fs::create_dir_all(bench.path("pipes")).expect("made");
+    for name in ["fifo", "pipes/a.jsonl"] {
+        nix::unistd::mkfifo(&bench.path(name), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    }
+    std::os::unix::fs::symlink("/dev/zero", bench.path("endless")).expect("a link");
     let cases: &[(&[&str], &[&str])] = &[
         (&["none.json"], &["none.json", "not found"]),
         (&["p.json", "--evidence", "none.json"], &["none.json", "not found"]),
@@ -23,6 +28,14 @@ fn bad_input_is_one_line_and_no_file() {
         (&["p.json", "--run", "none.jsonl"], &["none.jsonl", "neither", "journal"]),
         (&["p.json", "--run", "empty"], &["empty", "*.jsonl"]),
         (&["p.json", "--run", "cut.jsonl"], &["cut.jsonl:1"]),
+        (&["p.json", "--run", "pipes"], &["pipes/a.jsonl", "no regular file"]),
+        (&["p.json", "--run", "endless"], &["endless", "no regular file"]),
+        (&["p.json", "--evidence", "fifo"], &["fifo", "no regular file"]),
+        (&["p.json", "--evidence", "endless"], &["endless", "no regular file"]),
+        (&["p.json", "--require", "./fifo"], &["./fifo", "no regular file"]),
+        (&["p.json", "--lock", "fifo"], &["fifo", "no regular file"]),
+        (&["p.json", "--reach", "fifo"], &["fifo", "no regular file"]),
+        (&["fifo"], &["fifo", "no regular file"]),
         (&["p.json", "--against", "none.json"], &["none.json", "not found"]),
         (&["p.json", "--require", "regulatd"], &["regulatd", "minimal, elevated, regulated"]),
         (&["p.json", "--require", "broken.json"], &["broken.json:2:3: /max_exposre", "max_exposure"]),
@@ -54,6 +67,53 @@ fn bad_input_is_one_line_and_no_file() {
             .collect();
         assert!(left.is_empty(), "{arguments:?}: {left:?}");
     }
+}
+
+/// Each verb refuses at once what would wait for a writer or have no end.
+#[test]
+fn no_verb_waits_for_a_fifo_or_reads_a_device() {
+    let bench = Place::new();
+    bench.learned(2);
+    nix::unistd::mkfifo(&bench.path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    std::os::unix::fs::symlink("/dev/zero", bench.path("endless")).expect("a link");
+    for name in ["fifo", "endless"] {
+        let cases: [&[&str]; 9] = [
+            &["amend", "p.json", name, "-o", "new.json"],
+            &["build", name, "-o", "new.json"],
+            &["explain", "p.json", "--event", name, "--seq", "1"],
+            &["explain", "p.json", "--reach", name],
+            &["exposure", name],
+            &["import", "--from", "oci-seccomp", name],
+            &["report", "p.json", "--events", name, "-o", "new.html"],
+            &["report", "p.json", "--evidence", name, "-o", "new.html"],
+            // Of a FIFO it reads events.
+            &["events", if name == "fifo" { "endless" } else { name }],
+        ];
+        for arguments in cases {
+            let said = bench.remit(arguments);
+            let error = String::from_utf8_lossy(&said.stderr);
+            assert_eq!((said.status.code(), error.lines().count()), (Some(2), 1), "{arguments:?}: {error}");
+            assert!(error.contains("no regular file"), "{arguments:?}: {error}");
+        }
+    }
+}
+
+/// `<(…)` is a pipe, which is read to its end.
+#[test]
+fn what_a_shell_pipes_in_is_read() {
+    let bench = Place::new();
+    bench.learned(2);
+    bench.put("events", crate::events(&bench.digest(), &[]));
+    let script = |line: &str| {
+        let mut shell = std::process::Command::new("bash");
+        shell.args(["-ec", line]).current_dir(bench.0.path()).env("REMIT", crate::REMIT);
+        let said = shell.output().expect("bash");
+        assert!(said.status.success(), "{line}: {}", String::from_utf8_lossy(&said.stderr));
+    };
+    script("$REMIT check p.json --run <(sleep 0.1; cat events) --evidence <(cat p.evidence.json)");
+    script("$REMIT amend p.json <(cat events) -o new.json");
+    script("$REMIT report p.json --events <(cat events) -o new.html");
+    script("$REMIT events <(cat events)");
 }
 
 #[test]

@@ -11,11 +11,16 @@ use crate::{Place, REMIT, events, executable, sha256};
 
 /// An archive as `docker save` writes it, of an unpacked image.
 pub fn save(root: &Path, archive: &Path) {
+    save_for(root, archive, "linux", "amd64");
+}
+
+/// The same, of an image for another system or machine.
+pub fn save_for(root: &Path, archive: &Path, os: &str, architecture: &str) {
     let mut layer = tar::Builder::new(Vec::new());
     layer.follow_symlinks(false);
     layer.append_dir_all(".", root).expect("a layer");
     let layer = layer.into_inner().expect("memory");
-    let config = json!({ "architecture": "amd64", "os": "linux", "config": {},
+    let config = json!({ "architecture": architecture, "os": os, "config": {},
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", sha256(&layer))] } })
     .to_string();
     let config_name = format!("{}.json", sha256(config.as_bytes()));

@@ -197,6 +197,37 @@ fn an_archive_is_checked_as_its_files_are() {
     assert_eq!((archived.code, archived.ids()), (unpacked.code, unpacked.ids()), "{:#}", archived.report);
 }
 
+/// What the config says decides, not this machine.
+#[test]
+fn an_image_for_another_machine_is_no_clean_one() {
+    let bench = Place::new();
+    bench.image().learned(3);
+    let check = |os: &str, architecture: &str| {
+        crate::ci::save_for(&bench.path("image"), &bench.path("image.tar"), os, architecture);
+        bench.remit(&["check", "p.json", "--image", "image.tar"])
+    };
+    assert_eq!(check("linux", "amd64").status.code(), Some(0));
+    let other = check("linux", "arm64");
+    let text = String::from_utf8_lossy(&other.stdout).into_owned();
+    assert_eq!(other.status.code(), Some(1), "{text}");
+    assert!(text.contains("aarch64"), "the runs were on another: {text}");
+    for (os, architecture) in
+        [("linux", "riscv64"), ("linux", "386"), ("linux", ""), ("windows", "amd64"), ("", "amd64")]
+    {
+        let said = check(os, architecture);
+        let error = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert_eq!((said.status.code(), error.lines().count()), (Some(2), 1), "{error}");
+        for says in [
+            "image.tar",
+            &format!("os {os:?}"),
+            &format!("architecture {architecture:?}"),
+            "expected \"linux\"",
+        ] {
+            assert!(error.contains(says), "{says}: {error}");
+        }
+    }
+}
+
 #[test]
 fn exposure_fails_with_its_rows_where_it_rises() {
     let bench = Place::new();

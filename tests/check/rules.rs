@@ -483,6 +483,31 @@ fn an_image_without_its_database_of_packages_is_no_answer() {
     }
 }
 
+/// What does not say of which profile it is, or what a newer remit wrote, shows nothing about this profile.
+#[test]
+fn a_log_that_is_not_understood_as_a_whole_is_no_answer() {
+    let bench = Place::new();
+    bench.learned(3);
+    let paused = events(&bench.digest(), &[json!({ "event": "paused" })]);
+    let whole = events(&bench.digest(), &[]);
+    bench.put("build.jsonl", &whole);
+    assert_eq!(bench.check(&["--run", "build.jsonl"]).code, 0);
+    for (log, says) in [
+        (whole.replace("\"policy\"", "\"other\""), "2 events without the digest of a profile"),
+        (whole.replace(&bench.digest(), ""), "2 events without the digest of a profile"),
+        (whole.replacen(&bench.digest(), "", 1), "1 event without the digest of a profile"),
+        (whole.replace("{\"remit\":1", "{\"remit\":2"), "2 events of another version than 1"),
+        (paused, "1 event of a name that this remit does not know"),
+    ] {
+        bench.put("build.jsonl", log);
+        let checked = bench.check(&["--run", "build.jsonl"]);
+        let whats: Vec<&str> =
+            checked.of("run-incomplete").iter().filter_map(|one| one["what"].as_str()).collect();
+        assert_eq!(checked.code, 3, "{says}: {:#}", checked.report);
+        assert!(whats.iter().any(|what| what.contains(says)), "{says}: {whats:?}");
+    }
+}
+
 /// Events are numbered: a log of which a line was taken out is no whole record.
 #[test]
 fn a_log_without_one_of_its_lines_is_no_answer() {
@@ -498,5 +523,5 @@ fn a_log_without_one_of_its_lines_is_no_answer() {
     let checked = bench.check(&["--run", "build.jsonl"]);
     assert_eq!(checked.code, 3, "{:#}", checked.report);
     let what = checked.of("run-incomplete")[0]["what"].as_str().expect("text").to_owned();
-    assert!(what.contains("1 events are missing"), "{what}");
+    assert!(what.contains("1 event missing"), "{what}");
 }

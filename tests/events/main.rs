@@ -211,6 +211,8 @@ fn bad_input_is_one_line_and_nothing_is_printed() {
     for (arguments, says) in [
         (&["events.jsonl", "gone"][..], "remit: gone: "),
         (&["folder"], "remit: folder: "),
+        (&["/dev/zero"], "remit: /dev/zero: is no regular file"),
+        (&["--follow", "/dev/zero"], "remit: /dev/zero: is no regular file"),
         (&["--follow", "folder"], "remit: folder: "),
         (&["--follow", "no/such/folder"], "remit: no/such/folder: "),
         (&["--follow", "-", "events.jsonl"], "remit: --follow: - is stdin"),

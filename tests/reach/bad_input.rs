@@ -39,6 +39,12 @@ fn what_is_no_program_is_one_line() {
     );
     refused(&["--image", folder.path().to_str().expect("UTF-8"), "/app"], "not found");
     refused(&["--profile", "/nowhere.json"], "not found");
+    // What an image lacks is no reason to name it again.
+    fs::copy("/usr/bin/true", path(&folder, "true")).expect("copied");
+    let image = folder.path().to_str().expect("UTF-8");
+    let lacks = format!("{image}: /true: names the loader ");
+    refused(&["--image", image, "/true"], &lacks);
+    refused(&["--image", image, "/true"], "which is not there; name the image that the app runs in");
     let said = remit(&[]);
     assert_eq!(said.status.code(), Some(2));
     // A script is its interpreter.

@@ -533,7 +533,10 @@ fn bad_input_is_one_line_and_exit_code_2() {
     let empty = folder.file("empty.jsonl", "");
     let other =
         folder.file("other.jsonl", "{\"remit\":1,\"seq\":1,\"event\":\"exec\"}\n{\"remit\":1,\"seq\":\n");
-    let cases: [(&[&str], &str); 16] = [
+    let newer = folder.file("newer.jsonl", "{\"remit\":2,\"seq\":1,\"event\":\"violation\"}\n");
+    let cases: [(&[&str], &str); 18] = [
+        (&["explain", "nginx", &format!("{newer}:1")], "is an event of version 2, and this remit reads 1"),
+        (&["explain", "nginx", "--event", &newer, "--seq", "1"], "is an event of version 2"),
         (&["diff", "nginx", "gone.json"], "profile gone.json: not found"),
         (&["diff", "nginx", "nothing"], "no profile is called `nothing`"),
         (&["diff", &bad, "nginx"], "/filez: unknown key"),

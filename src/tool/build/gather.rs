@@ -11,7 +11,7 @@ use std::thread;
 
 use super::{evidence_of, profile_file};
 use crate::learn::{self, Observations, Unusable, evidence, journal};
-use crate::tool::ToolError;
+use crate::tool::{ToolError, named_file};
 
 /// The content of the inputs.
 #[derive(Debug, Default)]
@@ -136,7 +136,7 @@ impl InputQueue<'_> {
     fn input(&self, path: &Path, into: &mut Observations) -> Result<ReadInput, ToolError> {
         let name = path.display().to_string();
         let failed = |error| ToolError::Input { path: path.to_owned(), error };
-        let file = CountedFile { file: File::open(path).map_err(failed)?, queue: self };
+        let file = CountedFile { file: named_file::open(path).map_err(failed)?, queue: self };
         let mut input = BufReader::with_capacity(1 << 18, file);
         let beginning = input.fill_buf().map_err(failed)?;
         let first = into.runs().len();
@@ -158,7 +158,7 @@ impl InputQueue<'_> {
             join(known, into)?;
             removed.extend(granted.difference(&learn::keys(&document.profile)).cloned());
         } else if evidence::is_evidence(beginning) {
-            join(evidence::read(&name, &fs::read(path).map_err(failed)?)?, into)?;
+            join(evidence::read(&name, &named_file::read(path).map_err(failed)?)?, into)?;
         } else {
             is_journal = true;
             notes = journal::read(&name, input, self.accept_unclean, into)?;

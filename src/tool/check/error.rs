@@ -26,6 +26,8 @@ pub(in crate::tool) enum CheckError {
     NoRuns(PathBuf),
     /// `--reach image` without an image.
     NoImage,
+    /// The image is for a machine or system that remit does not know.
+    Platform { image: String, os: String, architecture: String },
     /// A file of the image cannot be looked at.
     Image(ImageFault),
 }
@@ -66,6 +68,11 @@ impl fmt::Display for CheckError {
             CheckError::NoImage => {
                 f.write_str("--reach image: no image is named; name it with --image, or a file for --reach")
             }
+            CheckError::Platform { image, os, architecture } => write!(
+                f,
+                "--image {image}: its config has os {os:?} and architecture {architecture:?}; expected \"linux\", and \"amd64\" \
+                 or \"arm64\""
+            ),
             CheckError::Image(fault) => {
                 write!(f, "--image: {} in the image: {}", fault.path.display(), why(&fault.error))
             }

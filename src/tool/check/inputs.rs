@@ -1,13 +1,13 @@
 //! Reads all that a check looks at.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::super::progress::ProgressLine;
 use super::super::reach::{self, ProgramFiles};
 use super::super::ready::READY;
-use super::super::{ToolError, build, plan};
+use super::super::{ToolError, build, named_file, plan};
 use super::{CheckArguments, CheckError, tier};
 use crate::enforce::source::beside;
 use crate::gate::{
@@ -44,16 +44,16 @@ impl ProfileFiles {
     fn read(path: &Path, evidence: Option<&Path>) -> Result<ProfileFiles, ToolError> {
         if let Some(text) = path.to_str().and_then(by_name) {
             let document = profile::read(text.as_bytes()).map_err(ToolError::Made)?;
-            let evidence = evidence.map(|named| evidence_file(named, fs::read(named))).transpose()?;
+            let evidence = evidence.map(|named| evidence_file(named, named_file::read(named))).transpose()?;
             return Ok(ProfileFiles { file: path.display().to_string(), document, evidence });
         }
         let document = build::profile_file(path)?;
         let path = &without_digest(path);
         let evidence = match evidence {
-            Some(named) => Some(evidence_file(named, fs::read(named))?),
+            Some(named) => Some(evidence_file(named, named_file::read(named))?),
             None => {
                 let beside = beside(path);
-                match fs::read(&beside) {
+                match named_file::read(&beside) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                     bytes => Some(evidence_file(&beside, bytes)?),
                 }
@@ -101,7 +101,7 @@ impl<'a> CheckInputs<'a> {
         let requirements = match tier(word) {
             Some(tier) => Requirements::tier(tier),
             None => {
-                let bytes = fs::read(word)
+                let bytes = named_file::read(Path::new(word))
                     .map_err(|error| CheckError::NoRequirements { word: word.to_owned(), error })?;
                 Requirements::read(&bytes).map_err(|error| CheckError::Format { path: word.into(), error })?
             }
@@ -126,7 +126,14 @@ impl<'a> CheckInputs<'a> {
         let digests = image.digests(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         drop(bar);
         let reach = self.reach(Some(&image))?;
-        let arch = image.config().and_then(arch_of).unwrap_or_else(|| self.arch());
+        let arch = match image.config() {
+            Some(config) => arch_of(config).ok_or_else(|| CheckError::Platform {
+                image: image.name().to_owned(),
+                os: config.os.clone(),
+                architecture: config.architecture.clone(),
+            })?,
+            None => self.arch(),
+        };
         let checked = CheckedImage {
             name: image.name().to_owned(),
             files: &image,
@@ -185,11 +192,11 @@ impl<'a> CheckInputs<'a> {
     }
 }
 
-/// The architecture of an image's config, by OCI's name for it.
+/// The architecture of an image's config, by OCI's names; none where remit runs on no such machine.
 fn arch_of(config: &ImageConfig) -> Option<Arch> {
-    match config.architecture.as_str() {
-        "amd64" => Some(Arch::X86_64),
-        "arm64" => Some(Arch::Aarch64),
+    match (&*config.os, &*config.architecture) {
+        ("linux", "amd64") => Some(Arch::X86_64),
+        ("linux", "arm64") => Some(Arch::Aarch64),
         _ => None,
     }
 }
@@ -198,7 +205,7 @@ fn arch_of(config: &ImageConfig) -> Option<Arch> {
 fn runs_at(path: &Path, runs: &mut Vec<RunRecord>) -> Result<(), ToolError> {
     let failed = |error| ToolError::File { path: path.to_owned(), error };
     if !path.is_dir() {
-        let input = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
+        let input = BufReader::with_capacity(1 << 16, named_file::open(path).map_err(failed)?);
         runs.push(RunRecord::read(&path.display().to_string(), input)?);
         return Ok(());
     }
@@ -219,7 +226,7 @@ fn runs_at(path: &Path, runs: &mut Vec<RunRecord>) -> Result<(), ToolError> {
 /// The lock file that was named, or the one beside the profile.
 fn read_lock(named: Option<&Path>, profile: &Path) -> Result<Option<(String, Approval)>, ToolError> {
     let path = named.map_or_else(|| lock::beside(profile), Path::to_owned);
-    let bytes = match fs::read(&path) {
+    let bytes = match named_file::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ToolError::File { path, error }),

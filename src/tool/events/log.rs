@@ -38,6 +38,8 @@ pub(super) struct LeftOut {
     malformed: u64,
     /// The app's standard output, by what the engine says.
     on_stdout: u64,
+    /// Of a version that is not read here.
+    newer: u64,
     /// Lines that were too long to be read whole.
     too_long: u64,
 }
@@ -91,6 +93,7 @@ impl EventLog {
                 continue;
             };
             match self.trust.origin(&event) {
+                Origin::Remit if !event.is_of_this_version() => self.left_out.newer += 1,
                 Origin::Remit => take(&self.name, &event)?,
                 Origin::Other => self.left_out.others += 1,
                 Origin::Unproven => self.left_out.unproven += 1,
@@ -108,6 +111,7 @@ impl LeftOut {
             unproven: self.unproven + other.unproven,
             malformed: self.malformed + other.malformed,
             on_stdout: self.on_stdout + other.on_stdout,
+            newer: self.newer + other.newer,
             too_long: self.too_long + other.too_long,
         }
     }
@@ -118,12 +122,13 @@ impl LeftOut {
     }
 
     /// The counts by their reasons.
-    pub fn reasons(self) -> [(&'static str, u64); 5] {
+    pub fn reasons(self) -> [(&'static str, u64); 6] {
         [
             ("other", self.others),
             ("unproven", self.unproven),
             ("malformed", self.malformed),
             ("stdout", self.on_stdout),
+            ("newer", self.newer),
             ("too_long", self.too_long),
         ]
     }
@@ -149,6 +154,10 @@ impl LeftOut {
                 self.on_stdout,
                 "in the form of an event left out: the engine read it from the app's stdout, and remit writes to \
                  stderr (with a terminal all is stdout: --nonce NONCE names the start)",
+            ),
+            (
+                self.newer,
+                "in the form of an event of another version than this remit reads left out; use a newer remit",
             ),
             (self.too_long, "longer than 1 MiB, of which only the end was read"),
         ];
@@ -214,6 +223,17 @@ mod tests {
         assert!(
             left_out.sentences().iter().any(|line| line.contains("does not begin with remit's start event"))
         );
+    }
+
+    #[test]
+    fn events_of_another_version_are_left_out_and_counted() {
+        let ours = "a".repeat(32);
+        let log = [event(1, &ours, "start"), event(2, &ours, "stop")].join("\n");
+        let newer = log.replace("{\"remit\":1,\"seq\":2", "{\"remit\":2,\"seq\":2");
+        let (texts, left_out) = passed(newer.as_bytes(), &[], false);
+        assert_eq!((texts.len(), left_out.newer, left_out.is_none()), (1, 1, false));
+        assert!(left_out.sentences()[0].starts_with("1 line in the form of an event of another version"));
+        assert_eq!(passed(log.as_bytes(), &[], false).1, LeftOut::default());
     }
 
     /// Docker copies stdout and stderr each by itself, so the app's stdout may come before remit's

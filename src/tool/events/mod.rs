@@ -29,7 +29,7 @@ use self::log::{EventLog, LeftOut, LogTrust};
 use self::selection::EventSelection;
 use self::sink::{EventOutput, EventSink};
 use self::wait::{WaitEnd, Waiter};
-use super::{Format, ToolError, VerbOutput, VerbResult, print_error};
+use super::{Format, ToolError, VerbOutput, VerbResult, named_file, print_error};
 use crate::visible::Colours;
 
 /// The arguments of `remit events`.
@@ -84,6 +84,9 @@ pub(super) fn run(arguments: &EventsArguments) -> VerbResult {
     let mut sink =
         EventSink::new(arguments.selection.filter(), output(arguments), arguments.prometheus.clone());
     let is_stdin = |path: &PathBuf| path == Path::new("-");
+    for path in arguments.files.iter().filter(|path| !is_stdin(path)) {
+        named_file::refuse_device(path).map_err(|error| ToolError::File { path: path.clone(), error })?;
+    }
     let read = if arguments.files.is_empty() || arguments.files.iter().all(is_stdin) {
         stdin(&mut sink, &trust)
     } else if arguments.follow {

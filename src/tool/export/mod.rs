@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::source::{self, NamedProfile};
-use super::{ToolError, VerbOutput, VerbResult, build, remarks};
+use super::{ToolError, VerbOutput, VerbResult, build, named_file, remarks};
 use crate::enforce::source::beside;
 use crate::exchange::kubernetes::{self, Workload};
 use crate::exchange::spo::{self, Coverage};
@@ -122,7 +122,7 @@ fn coverage(
     notes: &mut Vec<String>,
 ) -> Result<Option<Coverage>, ToolError> {
     let Some(path) = path.map(beside) else { return Ok(None) };
-    let bytes = match std::fs::read(&path) {
+    let bytes = match named_file::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ToolError::File { path, error }),

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::super::ToolError;
+use super::super::{ToolError, named_file};
 use super::files::ProgramFiles;
 use crate::image::{Executable, FileKind, ImageFiles};
 use crate::kernel::Arch;
@@ -65,7 +64,8 @@ impl ReachSource {
 pub(in crate::tool) fn read(path: &Path) -> Result<Reach, ToolError> {
     let failed = |error| ToolError::File { path: path.to_owned(), error };
     let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(MOST_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let file = named_file::open(path).map_err(failed)?;
+    file.take(MOST_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     let fault = |error| ToolError::ReachFile { path: path.to_owned(), error };
     if bytes.len() as u64 > MOST_FILE_BYTES {
         return Err(fault(ReachFileFault::Format("it has more than 64 MiB".to_owned())));
@@ -105,7 +105,9 @@ pub(super) fn of_programs(
             if !known.insert(files.trail(&program).end) {
                 continue;
             }
-            let one = reach::analyse(files, &program, libraries)?;
+            let image = files.image().map(|image| image.name().to_owned());
+            let one = reach::analyse(files, &program, libraries)
+                .map_err(|error| ToolError::Reach { image, error })?;
             match &mut found {
                 Some(all) => all.join(one),
                 None => found = Some(one),

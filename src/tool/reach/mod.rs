@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) use self::analysis::{ReachSource, compare, of_profile, read};
 pub(super) use self::files::ProgramFiles;
-use super::{Format, ToolError, VerbOutput, VerbResult, source};
+use super::{Format, ToolError, VerbOutput, VerbResult, named_file, source};
 use crate::enforce::source::beside;
 use crate::kernel::Arch;
 use crate::learn::evidence;
@@ -91,7 +91,7 @@ pub(super) fn run(arguments: &ReachArguments) -> VerbResult {
 
 /// The calls of an evidence file, where it is there.
 pub(super) fn learned(path: &Path) -> Result<Option<LearnedCalls>, ToolError> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match named_file::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ToolError::File { path: path.into(), error }),
