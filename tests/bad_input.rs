@@ -392,7 +392,7 @@ fn a_sink_that_takes_nothing_costs_events_and_never_the_app() {
     let said = |ended: &Ended, why: &str| {
         assert_eq!(ended.code, 0, "{ended:?}");
         let line = ended.line(0);
-        assert!(line.contains("could not be written") && line.contains(why), "{line}");
+        assert!(line.contains("not written") && line.contains(why), "{line}");
     };
     said(&end(waiting(&mut shim(["--events", "/dev/full"]))), "ENOSPC");
 
@@ -585,7 +585,7 @@ fn a_full_disk_for_events() {
     unshare.arg(folder.path()).arg(harness::SHIM).arg(probe()).arg(profile.path());
     let ended = run(&mut unshare);
     let line = ended.line(3);
-    assert!(line.contains("could not be written") && line.contains("ENOSPC"), "{line}");
+    assert!(line.contains("not written") && line.contains("ENOSPC"), "{line}");
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn stand_for<'l>(lines: impl Iterator<Item = &'l str>) -> u64 {
 /// How many events the last line on stderr says to be unwritten.
 fn unwritten(ended: &Ended) -> u64 {
     let line = ended.line(0);
-    let count = line.split_once(" events could not be written").and_then(|(said, _)| said.rsplit_once(' '));
+    let count = line.split_once(" events not written").and_then(|(said, _)| said.rsplit_once(' '));
     count.and_then(|(_, count)| count.parse().ok()).unwrap_or_else(|| panic!("no count: {line}"))
 }
 
