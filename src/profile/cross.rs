@@ -1,7 +1,7 @@
 //! Rules between the entries of a profile. By path only; the plan checks them again, by inode.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Bound::{Included, Unbounded};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -152,53 +152,47 @@ fn nothing_writes_programs_or_proc(profile: &Profile) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// The paths that no right may change, by their bytes, since a profile's paths are normal;
-/// messages about them are made of the entries themselves.
+/// The paths that no right may change. In the order of paths what is below one follows it at once.
 struct CodePaths<'p> {
     /// Files and directories.
-    all: HashSet<&'p OsStr>,
-    /// The directories above these.
-    above: HashSet<&'p OsStr>,
-    /// Directories whose files are all code, and paths of `libraries`, which may be directories.
-    around: HashSet<&'p OsStr>,
+    all: BTreeSet<&'p Path>,
+    /// Directories whose files are all code, and paths of `libraries`, which may be directories: of those
+    /// below one another the highest.
+    around: BTreeSet<&'p Path>,
 }
 
 impl<'p> CodePaths<'p> {
     fn of(programs: &'p [Program]) -> CodePaths<'p> {
-        let mut code = CodePaths { all: HashSet::new(), above: HashSet::new(), around: HashSet::new() };
+        let (mut all, mut around) = (BTreeSet::new(), BTreeSet::new());
         for program in programs {
             // It may hold data as well where only what came with the image runs from it.
             if !program.from_image {
-                code.add(program.place.path());
+                all.insert(program.place.path());
             }
-            if let Some(interpreter) = &program.interpreter {
-                code.add(interpreter);
-            }
+            all.extend(program.interpreter.as_deref());
             if let ProgramPlace::Beneath(directory) = &program.place
                 && !program.from_image
             {
-                code.around.insert(directory.as_os_str());
+                around.insert(directory.as_path());
             }
-            for library in program.libraries.iter().flatten() {
-                code.add(library);
-                code.around.insert(library.as_os_str());
-            }
+            all.extend(program.libraries.iter().flatten().map(PathBuf::as_path));
+            around.extend(program.libraries.iter().flatten().map(PathBuf::as_path));
         }
-        code
+        let mut highest: Option<&Path> = None;
+        around.retain(|path: &&Path| {
+            let is_below = highest.is_some_and(|above| path.starts_with(above));
+            highest = if is_below { highest } else { Some(*path) };
+            !is_below
+        });
+        CodePaths { all, around }
     }
 
-    fn add(&mut self, path: &'p Path) {
-        if self.all.insert(path.as_os_str()) {
-            self.above.extend(path.ancestors().skip(1).map(Path::as_os_str));
-        }
-    }
-
+    /// Whether one of the paths is this one, below it, or around it.
     fn meets(&self, granted: &Path) -> bool {
-        let name = granted.as_os_str();
-        self.all.contains(name)
-            || self.above.contains(name)
-            || !self.around.is_empty()
-                && granted.ancestors().any(|above| self.around.contains(above.as_os_str()))
+        let first = self.all.range::<Path, _>((Included(granted), Unbounded)).next();
+        let last = self.around.range::<Path, _>((Unbounded, Included(granted))).next_back();
+        first.is_some_and(|path| path.starts_with(granted))
+            || last.is_some_and(|directory| granted.starts_with(directory))
     }
 }
 
