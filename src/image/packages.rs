@@ -5,6 +5,7 @@
 
 mod version;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -37,7 +38,7 @@ pub(super) const MOST: u64 = 64 << 20;
 /// the beginning.
 pub trait Databases {
     /// The text of a regular file; none where there is none, or it cannot be read.
-    fn text(&self, path: &str) -> Option<String>;
+    fn text(&self, path: &str) -> Option<Cow<'_, str>>;
 
     /// The names in a directory; none where there is none.
     fn names(&self, directory: &str) -> Vec<OsString>;
@@ -45,8 +46,8 @@ pub trait Databases {
 
 /// The root directory of an image.
 impl Databases for Path {
-    fn text(&self, path: &str) -> Option<String> {
-        text(&self.join(path), MOST).ok()
+    fn text(&self, path: &str) -> Option<Cow<'_, str>> {
+        text(&self.join(path), MOST).ok().map(Cow::Owned)
     }
 
     fn names(&self, directory: &str) -> Vec<OsString> {

@@ -6,7 +6,7 @@ use remit::image::{Executable, FileKind, ImageFiles};
 use serde_json::json;
 use tar::{EntryType, Header};
 
-use super::made::{Layer, digest, header, names, read, sha256, stat};
+use super::made::{Layer, digest, header, names, read, record, sha256, stat};
 
 #[test]
 fn a_later_layer_replaces_and_removes() {
@@ -51,7 +51,7 @@ fn a_whiteout_is_of_lower_layers_wherever_it_stands_in_its_own() {
     let base = Layer::new().file("d/old", "1").file("f", "1").bytes();
     for over in [
         Layer::new().file("d/.wh..wh..opq", "").file("d/new", "2").file(".wh.f", "").file("f", "2"),
-        Layer::new().file("d/new", "2").file("d/.wh..wh..opq", "").file("f", "2").file(".wh.f", ""),
+        Layer::new().file("d/new", "2").file("d/.wh..wh..opq", "").file(".wh.f", "").file("f", "2"),
     ] {
         let image = read(&[base.clone(), over.bytes()]);
         assert_eq!(names(&image, "/d"), ["new"]);
@@ -60,13 +60,11 @@ fn a_whiteout_is_of_lower_layers_wherever_it_stands_in_its_own() {
 }
 
 #[test]
-fn the_last_of_two_entries_of_one_name_counts() {
-    let layer = Layer::new().file("f", "first").hard("g", "f").file("f", "second").file("./f", "third");
-    let image = read(&[layer.link("a", "b").dir("b").file("a/c", "").bytes()]);
-    assert_eq!(names(&image, "/b"), ["c"], "a link leads to what comes behind it");
-    assert_eq!(digest(&image, "/f"), Some(sha256(b"third")));
-    assert_eq!(digest(&image, "/g"), Some(sha256(b"first")), "as tar(1) leaves it");
-    assert_eq!(stat(&image, "/g").expect("there").links, 1);
+fn a_link_and_its_directory_may_be_of_one_layer() {
+    let layer = Layer::new().dir("usr/").dir("usr/lib/").dir("usr/lib/").link("lib", "usr/lib").dir("./usr");
+    let image = read(&[layer.file("lib/a", "1").link("usr/up", "../usr/lib").file("usr/up/b", "2").bytes()]);
+    assert_eq!(names(&image, "/usr/lib"), ["a", "b"], "every runtime follows it to what the layer has");
+    assert_eq!(digest(&image, "/lib/a"), Some(sha256(b"1")));
 }
 
 #[test]
@@ -91,8 +89,7 @@ fn links_lead_through_the_image_and_never_out_of_it() {
         .link("abs", "/usr/lib/libc.so")
         .link("loop", "loop")
         .bytes();
-    // An entry below a link, as a layer of another tool has it: it lies where the link leads.
-    let over = Layer::new().file("lib/libc.so", "c").bytes();
+    let over = Layer::new().file("usr/lib/libc.so", "c").bytes();
     let image = read(&[base, over]);
     assert_eq!(stat(&image, "/abs").expect("there").canonical, Path::new("/usr/lib/libc.so"));
     assert_eq!(stat(&image, "/up/lib/libc.so").expect("there").canonical, Path::new("/usr/lib/libc.so"));
@@ -185,16 +182,6 @@ fn long_names_and_large_fields_are_read() {
     assert_eq!(digest(&image, &format!("/pax/{long}")), Some(sha256(b"pax")));
 }
 
-/// A record of a pax header, whose length counts its own digits.
-pub fn record(key: &str, value: &[u8]) -> Vec<u8> {
-    let rest = key.len() + value.len() + 3;
-    let mut length = rest + 1;
-    while length != rest + length.to_string().len() {
-        length = rest + length.to_string().len();
-    }
-    [format!("{length} {key}=").as_bytes(), value, b"\n"].concat()
-}
-
 #[test]
 fn packages_of_dpkg_distroless_and_apk_are_known() {
     let debian = Layer::new()
@@ -208,23 +195,61 @@ fn packages_of_dpkg_distroless_and_apk_are_known() {
         )
         .bytes();
     let image = read(&[debian, newer]);
-    assert_eq!(json!(image.installed()), json!({ "dpkg": { "app": "2", "b": "3" } }));
-    assert_eq!(json!(image.owners(&[Path::new("/usr/bin/app")])), json!({ "dpkg": { "app": "2" } }));
+    assert_eq!(json!(image.installed().expect("read")), json!({ "dpkg": { "app": "2", "b": "3" } }));
+    assert_eq!(
+        json!(image.owners(&[Path::new("/usr/bin/app")]).expect("read")),
+        json!({ "dpkg": { "app": "2" } })
+    );
     let distroless = Layer::new()
         .file("var/lib/dpkg/status.d/libc6", "Package: libc6\nVersion: 2.36-9\n")
         .file("var/lib/dpkg/status.d/libc6.md5sums", "0cc1  usr/lib/libc.so.6\n")
         .bytes();
     let image = read(&[distroless]);
-    assert_eq!(json!(image.owners(&[Path::new("/lib/libc.so.6")])), json!({ "dpkg": { "libc6": "2.36-9" } }));
+    assert_eq!(
+        json!(image.owners(&[Path::new("/lib/libc.so.6")]).expect("read")),
+        json!({ "dpkg": { "libc6": "2.36-9" } })
+    );
     let apk =
         Layer::new().file("lib/apk/db/installed", "P:musl\nV:1.2.5-r9\nF:lib\nR:libc.musl.so\n\n").bytes();
     let image = read(&[apk]);
-    assert_eq!(json!(image.installed()), json!({ "apk": { "musl": "1.2.5-r9" } }));
+    assert_eq!(json!(image.installed().expect("read")), json!({ "apk": { "musl": "1.2.5-r9" } }));
     assert_eq!(
-        json!(image.owners(&[Path::new("/lib/libc.musl.so")])),
+        json!(image.owners(&[Path::new("/lib/libc.musl.so")]).expect("read")),
         json!({ "apk": { "musl": "1.2.5-r9" } })
     );
-    assert_eq!(json!(read(&[Layer::new().bytes()]).installed()), json!({}));
+    assert_eq!(json!(read(&[Layer::new().bytes()]).installed().expect("read")), json!({}));
+}
+
+#[test]
+fn a_database_behind_a_link_is_read_too() {
+    let text = "Package: app\nVersion: 1\n";
+    let expected = json!({ "dpkg": { "app": "1" } });
+    let behind = [
+        Layer::new().dir("data").file("data/status", text).link("var/lib/dpkg", "/data"),
+        Layer::new().file("data/list", text).link("var/lib/dpkg/status", "../../../data/list"),
+        Layer::new().file("data/list", text).hard("var/lib/dpkg/status", "data/list"),
+        Layer::new().dir("data").file("data/app", text).link("var/lib/dpkg/status.d", "../../../data"),
+    ];
+    for layer in behind {
+        assert_eq!(json!(read(&[layer.bytes()]).installed().expect("read")), expected);
+    }
+    let text = [b"Package: app\nMaintainer: J\xf6rg\nVersion: 1\n\xff".as_slice(), &[0xe2, 0x82]].concat();
+    let image = read(&[Layer::new().file("var/lib/dpkg/status", text).bytes()]);
+    assert_eq!(json!(image.installed().expect("read")), expected, "what is no UTF-8 is passed over");
+    // What cannot be read is no image without packages.
+    let pipe = Layer::new().entry("var/lib/dpkg/status", EntryType::Fifo, "", b"");
+    let error = read(&[pipe.bytes()]).installed().expect_err("a FIFO").to_string();
+    assert_eq!(error, "/var/lib/dpkg/status: is a FIFO and no regular file");
+}
+
+#[test]
+fn a_layer_may_be_there_several_times() {
+    let one = Layer::new().file("a", "1").hard("b", "a").bytes();
+    let two = Layer::new().file(".wh.a", "").bytes();
+    let image = read(&[one.clone(), two, one.clone(), one]);
+    assert_eq!(names(&image, "/"), ["a", "b"]);
+    assert_eq!(digest(&image, "/a"), Some(sha256(b"1")));
+    assert_eq!(stat(&image, "/a").expect("there").links, 2);
 }
 
 #[test]

@@ -160,7 +160,8 @@ fn a_layer_may_be_there_by_a_link_to_another() {
         }
     }
     // A name of 64 digits and /layer.tar fits a header.
-    let image = Saved::new(tar.bytes()).read().unwrap_or_else(|error| panic!("{error}"));
+    let saved = Saved::new(tar.bytes());
+    let image = saved.read().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(digest(&image, "/f"), Some(sha256(b"1")));
 }
 

@@ -1,5 +1,6 @@
 //! Image archives, made byte by byte.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
@@ -51,9 +52,30 @@ impl Layer {
         self.entry(name, EntryType::Link, target, b"")
     }
 
+    /// An extended header of this kind: records of pax, or the text of a long name.
+    pub fn extended(self, kind: EntryType, content: &[u8]) -> Layer {
+        let name = if kind == EntryType::XGlobalHeader { "pax_global_header" } else { "PaxHeaders/x" };
+        self.header(&header(name, kind, content.len() as u64), content)
+    }
+
+    /// A pax header of one record.
+    pub fn pax(self, key: &str, value: &str) -> Layer {
+        self.extended(EntryType::XHeader, &record(key, value.as_bytes()))
+    }
+
     pub fn bytes(self) -> Vec<u8> {
         self.0.into_inner().expect("memory")
     }
+}
+
+/// A record of a pax header, whose length counts its own digits.
+pub fn record(key: &str, value: &[u8]) -> Vec<u8> {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest + 1;
+    while length != rest + length.to_string().len() {
+        length = rest + length.to_string().len();
+    }
+    [format!("{length} {key}=").as_bytes(), value, b"\n"].concat()
 }
 
 /// A header whose name is written as it is, whatever it is.
@@ -223,16 +245,29 @@ impl Saved {
     }
 }
 
+thread_local! {
+    /// The archives of images that a test reads: their removal would be a change.
+    static ARCHIVES: RefCell<Vec<Saved>> = const { RefCell::new(Vec::new()) };
+}
+
 /// An image of these layers that was read from an archive.
 pub fn read(layers: &[Vec<u8>]) -> ReadImage {
-    Saved::new(docker(&["app:1"], layers).tar()).read().unwrap_or_else(|error| panic!("{error}"))
+    let saved = Saved::new(docker(&["app:1"], layers).tar());
+    let image = saved.read().unwrap_or_else(|error| panic!("{error}"));
+    ARCHIVES.with_borrow_mut(|archives| archives.push(saved));
+    image
 }
 
 /// The error of an image with this layer.
 pub fn refused(layer: Vec<u8>) -> String {
-    let error = Saved::new(docker(&["app:1"], &[layer]).tar()).refused("");
+    refused_over(&[layer])
+}
+
+/// The error of an image with these layers, which is in the last.
+pub fn refused_over(layers: &[Vec<u8>]) -> String {
+    let error = Saved::new(docker(&["app:1"], layers).tar()).refused("");
     let (place, what) = error.split_once("layer.tar): ").unwrap_or_else(|| panic!("of the layer: {error}"));
-    assert!(place.starts_with("image.tar: layer 1 ("), "{error}");
+    assert!(place.starts_with(&format!("image.tar: layer {} (", layers.len())), "{error}");
     what.to_owned()
 }
 

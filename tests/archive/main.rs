@@ -8,6 +8,8 @@ mod hostile;
 mod layers;
 mod layouts;
 mod made;
+mod manifests;
+mod readers;
 
 #[path = "../support/mod.rs"]
 #[allow(dead_code, unused_imports, unused_macros)]

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::error::ImageError;
+use super::json::{self, Shape};
+
 /// What the runtime starts by default, and as what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageConfig {
@@ -48,8 +51,8 @@ pub(super) struct ParsedConfig {
 ///
 /// # Errors
 /// It is no config of an image.
-pub(super) fn parse(bytes: &[u8]) -> Result<ParsedConfig, serde_json::Error> {
-    let file: File = serde_json::from_slice(bytes)?;
+pub(super) fn parse(place: &str, bytes: &[u8]) -> Result<ParsedConfig, ImageError> {
+    let file: File = json::parse(place, bytes, SHAPE)?;
     let started = file.config.unwrap_or_default();
     let config = ImageConfig {
         architecture: file.architecture,
@@ -65,6 +68,26 @@ pub(super) fn parse(bytes: &[u8]) -> Result<ParsedConfig, serde_json::Error> {
     };
     Ok(ParsedConfig { config, diff_ids: file.rootfs.diff_ids.unwrap_or_default() })
 }
+
+/// The fields that are read.
+const SHAPE: Shape = Shape::Struct(&[
+    ("architecture", Shape::Any),
+    ("os", Shape::Any),
+    (
+        "config",
+        Shape::Struct(&[
+            ("User", Shape::Any),
+            ("Env", Shape::Any),
+            ("Entrypoint", Shape::Any),
+            ("Cmd", Shape::Any),
+            ("WorkingDir", Shape::Any),
+            ("Labels", Shape::Any),
+            ("ExposedPorts", Shape::Any),
+            ("StopSignal", Shape::Any),
+        ]),
+    ),
+    ("rootfs", Shape::Struct(&[("diff_ids", Shape::Any)])),
+]);
 
 /// The JSON of a config. Docker writes null for what is empty.
 #[derive(Deserialize)]
@@ -105,16 +128,16 @@ mod tests {
             "Entrypoint":["/entry"],"Cmd":["serve","-x"],"Labels":null,"ExposedPorts":{"8080/tcp":{}},
             "WorkingDir":"/srv","StopSignal":"SIGQUIT","Volumes":{"/data":{}}},
             "rootfs":{"type":"layers","diff_ids":["sha256:1"]},"history":[]}"#;
-        let parsed = parse(text).expect("a config");
+        let parsed = parse("x", text).expect("a config");
         assert_eq!(parsed.config.command(), ["/entry", "serve", "-x"]);
         assert_eq!((&*parsed.config.user, &*parsed.config.stop_signal), ("app:app", "SIGQUIT"));
         assert_eq!(parsed.config.exposed_ports.iter().collect::<Vec<_>>(), ["8080/tcp"]);
         assert_eq!(parsed.diff_ids, ["sha256:1"]);
-        let empty = parse(br#"{"config":null,"rootfs":{"diff_ids":null}}"#).expect("a config");
+        let empty = parse("x", br#"{"config":null,"rootfs":{"diff_ids":null}}"#).expect("a config");
         assert_eq!((empty.config, empty.diff_ids.len()), (ImageConfig::default(), 0));
         for bad in ["", "{}", "[]", r#"{"rootfs":{"diff_ids":[1]}}"#, r#"{"config":[],"rootfs":{}}"#] {
-            assert!(parse(bad.as_bytes()).is_err(), "{bad}");
+            assert!(parse("x", bad.as_bytes()).is_err(), "{bad}");
         }
-        crate::mutation::each(&[text], |bytes| drop(parse(bytes)));
+        crate::mutation::each(&[text], |bytes| drop(parse("x", bytes)));
     }
 }

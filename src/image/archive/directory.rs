@@ -1,16 +1,19 @@
 //! An unpacked image. The kernel resolves every path inside it (openat2(2), RESOLVE_IN_ROOT): an
 //! absolute link is relative to its root, and `..` stays in it.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 
-use super::too_large;
+use super::layer::text;
+use super::{no_regular, too_large};
 use crate::image::digest::digest;
 use crate::image::live::file_info;
 use crate::image::packages::Databases;
@@ -53,7 +56,12 @@ impl Unpacked {
         let found = File::from(self.open(path, OFlag::O_PATH)?);
         let kind = found.metadata()?.file_type();
         if !kind.is_file() {
-            return Err(if kind.is_dir() { Errno::EISDIR } else { Errno::EACCES }.into());
+            return Err(match () {
+                () if kind.is_dir() => Errno::EISDIR.into(),
+                () if kind.is_fifo() => no_regular("a FIFO"),
+                () if kind.is_socket() => no_regular("a socket"),
+                () => no_regular("a device"),
+            });
         }
         File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))
     }
@@ -135,14 +143,14 @@ impl ImageFiles for Unpacked {
 }
 
 impl Databases for Unpacked {
-    fn text(&self, path: &str) -> Option<String> {
+    fn text(&self, path: &str) -> Option<Cow<'_, str>> {
         let mut bytes = Vec::new();
         self.regular(Path::new(path))
             .ok()?
             .take(crate::image::packages::MOST)
             .read_to_end(&mut bytes)
             .ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
+        Some(Cow::Owned(text(bytes)))
     }
 
     fn names(&self, directory: &str) -> Vec<OsString> {

@@ -7,6 +7,8 @@ use std::io::{self, ErrorKind};
 
 use tar::{EntryType, Header};
 
+use super::error::EntryError;
+use super::extended::{Extended, SPARSE};
 use super::stream::{ByteStream, Section};
 
 const BLOCK: u64 = 512;
@@ -14,23 +16,6 @@ const BLOCK: u64 = 512;
 const LONGEST_EXTENSION: u64 = 1 << 20;
 /// The longest path, in bytes (PATH_MAX).
 const LONGEST_PATH: usize = 4096;
-
-/// Why the next entry cannot be read.
-#[derive(Debug)]
-pub(super) enum EntryError {
-    /// The stream ends early, or cannot be read or decompressed.
-    Read(io::Error),
-    /// It is no header of a tar archive, or one that no image has.
-    Malformed(&'static str),
-    /// The entry of this name is one that no image has.
-    Refused(Vec<u8>, &'static str),
-}
-
-impl From<io::Error> for EntryError {
-    fn from(error: io::Error) -> EntryError {
-        EntryError::Read(error)
-    }
-}
 
 /// The header of an entry.
 #[derive(Debug)]
@@ -60,16 +45,6 @@ pub(super) struct TarEntries<S> {
     ahead: u64,
 }
 
-/// What extended headers say of the next entry.
-#[derive(Default)]
-struct Extended {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    uid: Option<u64>,
-    modified: Option<i64>,
-}
-
 impl<S: ByteStream> TarEntries<S> {
     pub(super) fn new(stream: S) -> TarEntries<S> {
         TarEntries { stream, next: 0, ahead: 0 }
@@ -84,27 +59,25 @@ impl<S: ByteStream> TarEntries<S> {
     /// the stream.
     ///
     /// # Errors
-    /// It cannot be read, or is no entry of an image.
+    /// It cannot be read, or is no entry of an image, or one that readers of archives take for
+    /// different ones.
     pub(super) fn next(&mut self) -> Result<Option<TarEntry>, EntryError> {
         let mut extended = Extended::default();
         loop {
             self.pass_content()?;
             let Some(header) = self.header()? else {
-                let pending = extended.path.is_some() || extended.link.is_some() || extended.size.is_some();
-                return if pending { Err(cut()) } else { Ok(None) };
+                return if extended.is_pending() { Err(cut()) } else { Ok(None) };
             };
             let kind = header.entry_type();
             let size = header.entry_size().map_err(|_| EntryError::Malformed("a size that is no number"))?;
             match kind {
-                EntryType::GNULongName => extended.path = Some(text(self.extension(size)?)),
-                EntryType::GNULongLink => extended.link = Some(text(self.extension(size)?)),
-                EntryType::XHeader => {
-                    let records = self.extension(size)?;
-                    extended.read(&records)?;
-                }
+                EntryType::GNULongName => extended.long_name(self.extension(size)?)?,
+                EntryType::GNULongLink => extended.long_link(self.extension(size)?)?,
+                EntryType::XHeader => extended.pax(&self.extension(size)?)?,
                 EntryType::XGlobalHeader => {
                     // Git and some builders write a comment; nothing of it is about an entry.
-                    self.extension(size)?;
+                    let records = self.extension(size)?;
+                    extended.global(&header.path_bytes(), &records)?;
                 }
                 EntryType::GNUSparse => {
                     let name = extended.path.unwrap_or_else(|| header.path_bytes().into_owned());
@@ -124,6 +97,13 @@ impl<S: ByteStream> TarEntries<S> {
     fn entry(&mut self, header: &Header, extended: Extended, size: u64) -> Result<TarEntry, EntryError> {
         let written = extended.path.unwrap_or_else(|| header.path_bytes().into_owned());
         let name = normal(&written)?;
+        if extended.overlay {
+            return Err(EntryError::Refused(written, OVERLAY));
+        }
+        if header.entry_type() == EntryType::Continuous {
+            // Docker and containerd refuse it, and others take it for a file.
+            return Err(EntryError::Refused(written, KIND));
+        }
         // Before POSIX a directory was a file whose name ends with a slash.
         let kind = match header.entry_type() {
             EntryType::Regular if header.as_bytes()[156] == 0 && written.ends_with(b"/") => {
@@ -172,16 +152,32 @@ impl<S: ByteStream> TarEntries<S> {
         io::Read::read_exact(&mut self.stream, block)?;
         self.next += BLOCK;
         if block.iter().all(|byte| *byte == 0) {
-            return Ok(None);
+            return self.end().map(|()| None);
         }
         // The sum of all bytes, with blanks in the place of the sum itself.
         let sum: u32 = block.iter().enumerate().fold(0, |sum, (at, byte)| {
             sum + if (148..156).contains(&at) { u32::from(b' ') } else { u32::from(*byte) }
         });
         if header.cksum().ok() != Some(sum) {
-            return Err(EntryError::Malformed("a block that is no header: its checksum differs"));
+            return Err(EntryError::Malformed(NO_HEADER));
         }
+        one_name(header.as_bytes()).map_err(EntryError::Malformed)?;
         Ok(Some(header))
+    }
+
+    /// Passes the second block of zeros, behind which nothing is read. Behind one block of zeros
+    /// some read on, and others refuse the archive.
+    fn end(&mut self) -> Result<(), EntryError> {
+        if self.stream.fill_buf()?.is_empty() {
+            return Ok(());
+        }
+        let mut block = [0; BLOCK as usize];
+        io::Read::read_exact(&mut self.stream, &mut block)?;
+        self.next += BLOCK;
+        match block.iter().all(|byte| *byte == 0) {
+            true => Ok(()),
+            false => Err(EntryError::Malformed("an entry behind a block of zeros, which ends an archive")),
+        }
     }
 
     /// The content of an extended header.
@@ -198,7 +194,50 @@ impl<S: ByteStream> TarEntries<S> {
     }
 }
 
-const SPARSE: &str = "is a sparse file; layers of images have none, so pack it again without --sparse";
+/// What another file than a tar archive begins with.
+pub(super) const NO_HEADER: &str = "a block that is no header: its checksum differs";
+/// An entry of a kind that runtimes do not unpack.
+pub(super) const KIND: &str = "is an entry of a kind that no image has";
+const OVERLAY: &str = "has an extended attribute of overlay file systems, by which some runtimes hide or replace files; pack it again without it";
+
+/// Requires that every reader takes the same part of a header for the name. Go's archive/tar, with
+/// which Docker and containerd read, knows more forms than others.
+fn one_name(header: &[u8]) -> Result<(), &'static str> {
+    let (magic, version) = (&header[257..263], &header[263..265]);
+    if magic == b"ustar\0" {
+        if &header[508..512] == b"tar\0" {
+            return Err(
+                "a header of star(1), whose names runtimes read differently; pack it with another tar",
+            );
+        }
+        if version != b"00" {
+            return Err(
+                "a header of an unknown version of ustar, whose names runtimes read differently; pack it again",
+            );
+        }
+    } else if magic == b"ustar " && version == b" \0" {
+        // Where these times are no numbers, Go takes what stands there for the beginning of the name.
+        let times = [&header[345..357], &header[357..369]];
+        if !times.iter().all(|time| time[0] == 0 || is_number(time)) {
+            return Err(
+                "a header of GNU tar with times that are no numbers, whose names runtimes read differently; pack it again",
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether a field of a header is a number, in octal or binary.
+fn is_number(field: &[u8]) -> bool {
+    match field[0] {
+        0x80 => field[1..4].iter().all(|byte| *byte == 0),
+        0xff => field[1..4].iter().all(|byte| *byte == 0xff),
+        _ => {
+            let text = field.split(|byte| *byte == 0).next().unwrap_or_default().trim_ascii();
+            text.iter().all(|byte| (b'0'..=b'7').contains(byte))
+        }
+    }
+}
 
 /// Whether content follows the header of an entry of this kind, whatever its size says.
 fn has_content(kind: EntryType) -> bool {
@@ -208,52 +247,6 @@ fn has_content(kind: EntryType) -> bool {
 
 fn cut() -> EntryError {
     EntryError::Read(ErrorKind::UnexpectedEof.into())
-}
-
-/// The text of a GNU extension, which ends with NUL.
-fn text(mut bytes: Vec<u8>) -> Vec<u8> {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    bytes.truncate(end);
-    bytes
-}
-
-impl Extended {
-    /// Reads the records `LENGTH KEY=VALUE\n` of a pax header. A value may hold any byte, as
-    /// extended attributes do.
-    fn read(&mut self, mut records: &[u8]) -> Result<(), EntryError> {
-        const BAD: EntryError = EntryError::Malformed("a pax header that is malformed");
-        while !records.is_empty() && records[0] != 0 {
-            let blank = records.iter().position(|byte| *byte == b' ').ok_or(BAD)?;
-            let length =
-                number(&records[..blank]).and_then(|length| usize::try_from(length).ok()).ok_or(BAD)?;
-            let record = records.get(blank + 1..length).ok_or(BAD)?;
-            let record = record.strip_suffix(b"\n").ok_or(BAD)?;
-            let equals = record.iter().position(|byte| *byte == b'=').ok_or(BAD)?;
-            let (key, value) = (&record[..equals], &record[equals + 1..]);
-            match key {
-                b"path" => self.path = Some(value.to_vec()),
-                b"linkpath" => self.link = Some(value.to_vec()),
-                b"size" => self.size = Some(number(value).ok_or(BAD)?),
-                b"uid" => self.uid = Some(number(value).ok_or(BAD)?),
-                b"mtime" => {
-                    let seconds = value.split(|byte| *byte == b'.').next().unwrap_or_default();
-                    self.modified = std::str::from_utf8(seconds).ok().and_then(|text| text.parse().ok());
-                }
-                _ if key.starts_with(b"GNU.sparse.") => {
-                    return Err(EntryError::Refused(self.path.take().unwrap_or_default(), SPARSE));
-                }
-                _ => {}
-            }
-            records = &records[length..];
-        }
-        Ok(())
-    }
-}
-
-/// A decimal number.
-fn number(text: &[u8]) -> Option<u64> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    digits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
 }
 
 /// A path as names, without what leads nowhere.
@@ -283,6 +276,11 @@ pub(super) fn normal(path: &[u8]) -> Result<Vec<u8>, EntryError> {
         }
     }
     Ok(names)
+}
+
+/// The path of an entry, for messages.
+pub(super) fn lossy(name: &[u8]) -> String {
+    if name.is_empty() { "/".to_owned() } else { String::from_utf8_lossy(name).into_owned() }
 }
 
 /// The content of one entry.

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-use super::entries::EntryError;
 use super::stream::RATIO;
 use crate::image::why;
 
@@ -93,6 +92,23 @@ pub enum ImageError {
     },
     /// The archive was changed while it was read.
     Changed(PathBuf),
+}
+
+/// Why the next entry cannot be read.
+#[derive(Debug)]
+pub(super) enum EntryError {
+    /// The stream ends early, or cannot be read or decompressed.
+    Read(io::Error),
+    /// It is no header of a tar archive, or one that no image has.
+    Malformed(&'static str),
+    /// The entry of this name is one that no image has.
+    Refused(Vec<u8>, &'static str),
+}
+
+impl From<io::Error> for EntryError {
+    fn from(error: io::Error) -> EntryError {
+        EntryError::Read(error)
+    }
 }
 
 impl ImageError {

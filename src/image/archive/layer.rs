@@ -1,13 +1,14 @@
 //! One layer: what it adds, replaces and removes. Of the content of a file only what is needed
 //! stays: how it is executed, and the text of a package database.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
+use std::os::unix::ffi::OsStrExt;
 
 use tar::EntryType;
 
 use super::content::{Capture, executable};
-use super::entries::{TarEntries, TarEntry, normal};
+use super::entries::{KIND, TarEntries, TarEntry, lossy, normal};
 use super::error::ImageError;
 use super::manifest::LayerPart;
 use super::members::MemberReader;
@@ -50,7 +51,7 @@ pub(super) enum NodeKind {
     Directory,
     Regular(ContentPlace),
     Symlink(Box<[u8]>),
-    /// One more name for a file of a lower layer.
+    /// One more name for a file that is there already.
     HardLink(Box<[u8]>),
     Device,
     /// A FIFO.
@@ -65,15 +66,18 @@ pub(super) struct ContentPlace {
     pub size: u64,
 }
 
-/// The content of a layer.
+/// The content of a layer: paths and what stands there, in its own order.
 #[derive(Debug, Default)]
-pub(super) struct ImageLayer {
-    /// The last entry of each path, with the number of that entry.
-    pub nodes: BTreeMap<Box<[u8]>, (u64, LayerNode)>,
-    /// What lower layers have at these paths is removed.
-    pub whiteouts: BTreeSet<Vec<u8>>,
-    /// What lower layers have in these directories is removed.
-    pub opaque: BTreeSet<Vec<u8>>,
+pub(super) struct ImageLayer(pub Vec<(Box<[u8]>, LayerChange)>);
+
+/// What an entry of a layer does at its path.
+#[derive(Clone, Debug)]
+pub(super) enum LayerChange {
+    Put(LayerNode),
+    /// What lower layers have at the path is removed.
+    Whiteout,
+    /// What lower layers have in the directory is removed.
+    Opaque,
 }
 
 /// What is remembered of the files of all layers, by inode.
@@ -180,14 +184,14 @@ impl<'p> LayerReader<'p> {
     fn count(&mut self, place: &str, entry: &TarEntry) -> Result<(), ImageError> {
         self.entries += 1;
         self.names += entry.name.len() + entry.link.len();
-        let what = if self.entries > self.limits.entries {
-            format!("more than {} entries in its layers", self.limits.entries)
-        } else if self.names > self.limits.names {
-            format!("more than {} bytes of names in its layers", self.limits.names)
-        } else {
-            return Ok(());
-        };
-        Err(ImageError::TooLarge { place: place.to_owned(), what })
+        if self.entries > self.limits.entries {
+            return Err(too_many(place, self.limits.entries));
+        }
+        if self.names > self.limits.names {
+            let what = format!("more than {} bytes of names in its layers", self.limits.names);
+            return Err(ImageError::TooLarge { place: place.to_owned(), what });
+        }
+        Ok(())
     }
 
     fn entry<S: ByteStream>(
@@ -202,14 +206,14 @@ impl<'p> LayerReader<'p> {
         if let Some(hidden) = name.strip_prefix(b".wh.") {
             let directory = directory.strip_suffix(b"/").unwrap_or(directory);
             match hidden {
-                b".wh..opq" => drop(layer.opaque.insert(directory.to_vec())),
+                b".wh..opq" => layer.0.push((directory.into(), LayerChange::Opaque)),
                 // AUFS's own files.
                 _ if hidden.starts_with(b".wh.") => {}
                 b"" | b"." | b".." => return Err(EntryFault::Refused("is a whiteout of no name")),
                 _ => {
                     let mut path = entry.name[..at].to_vec();
                     path.extend_from_slice(hidden);
-                    layer.whiteouts.insert(path);
+                    layer.0.push((path.into(), LayerChange::Whiteout));
                 }
             }
             return Ok(());
@@ -220,25 +224,16 @@ impl<'p> LayerReader<'p> {
             EntryType::Symlink => NodeKind::Symlink(entry.link.clone().into()),
             EntryType::Char | EntryType::Block => NodeKind::Device,
             EntryType::Fifo => NodeKind::Other,
-            EntryType::Regular | EntryType::Continuous => {
+            EntryType::Regular => {
                 NodeKind::Regular(ContentPlace { layer: number, offset: entry.offset, size: entry.size })
             }
             EntryType::Link => {
                 let target = normal(&entry.link).map_err(|_| {
                     EntryFault::Refused("is a hard link to a path that leads out of the image")
                 })?;
-                // In the same layer it stands before.
-                if let Some((_, same)) = layer.nodes.get(&*target) {
-                    if same.kind == NodeKind::Directory {
-                        return Err(EntryFault::Refused("is a hard link to a directory"));
-                    }
-                    let same = same.clone();
-                    layer.nodes.insert(entry.name.clone().into(), (inode, same));
-                    return Ok(());
-                }
                 NodeKind::HardLink(target.into())
             }
-            _ => return Err(EntryFault::Refused("is an entry of a kind that no image has")),
+            _ => return Err(EntryFault::Refused(KIND)),
         };
         if entry.name.is_empty() && kind != NodeKind::Directory {
             return Err(EntryFault::Refused("stands in the place of the root, which is a directory"));
@@ -248,7 +243,7 @@ impl<'p> LayerReader<'p> {
         }
         let mode = (entry.mode & 0o7777) as u16;
         let node = LayerNode { kind, mode, owner: entry.uid, modified: entry.modified, inode };
-        layer.nodes.insert(entry.name.clone().into(), (inode, node));
+        layer.0.push((entry.name.clone().into(), LayerChange::Put(node)));
         Ok(())
     }
 
@@ -268,10 +263,14 @@ impl<'p> LayerReader<'p> {
             }
             let mut bytes = Vec::new();
             content.read_to_end(&mut bytes)?;
-            self.facts.texts.insert(inode, String::from_utf8_lossy(&bytes).into_owned());
+            bytes.shrink_to_fit();
+            self.facts.texts.insert(inode, text(bytes));
             return Ok(());
         }
         let how = executable(&mut content, entry.size, self.arch, &mut self.capture)?;
+        if let Executable::Dynamic(path) | Executable::Script(path, _) = &how {
+            self.names += path.as_os_str().as_bytes().len();
+        }
         if how != Executable::Unknown {
             self.facts.executables.insert(inode, how);
         }
@@ -291,12 +290,27 @@ impl From<io::Error> for EntryFault {
     }
 }
 
-/// The path of an entry, for messages.
-fn lossy(name: &[u8]) -> String {
-    if name.is_empty() { "/".to_owned() } else { String::from_utf8_lossy(name).into_owned() }
+/// An image with more entries than are read, those of directories that come with others among them.
+pub(super) fn too_many(place: &str, most: usize) -> ImageError {
+    ImageError::TooLarge { place: place.to_owned(), what: format!("more than {most} entries in its layers") }
 }
 
-fn verify(place: &str, expected: Option<&str>, found: String) -> Result<(), ImageError> {
+/// Text in the memory that has it already: a database is large, and what is no UTF-8 in it becomes `?`.
+pub(super) fn text(mut bytes: Vec<u8>) -> String {
+    let mut from = 0;
+    while let Err(error) = std::str::from_utf8(&bytes[from..]) {
+        let at = from + error.valid_up_to();
+        from = error.error_len().map_or(bytes.len(), |length| at + length);
+        bytes[at..from].fill(b'?');
+    }
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Compares a digest with the one that is expected, if one is.
+///
+/// # Errors
+/// They differ.
+pub(super) fn verify(place: &str, expected: Option<&str>, found: String) -> Result<(), ImageError> {
     match expected {
         Some(expected) if expected != found => {
             Err(ImageError::Digest { place: place.to_owned(), expected: expected.to_owned(), found })

@@ -1,14 +1,18 @@
 //! Which image of an archive is meant, and of which members it is made: by manifest.json of `docker
 //! save`, or by index.json of an OCI image layout (OCI image-spec, image-layout.md).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::config::{self, ImageConfig};
+use super::descriptor::{
+    Descriptor, INDEX, MANIFEST, OciIndex, OciManifest, bad_digest, go_name, is_hex, platform_of, sha256,
+};
 use super::error::ImageError;
+use super::json::{self, Shape};
 use super::members::{ArchiveFile, MemberRange, MemberReader, Members};
 use crate::hex;
 use crate::kernel::Arch;
@@ -19,6 +23,13 @@ const OCI: &str = "index.json";
 const DEEPEST: usize = 4;
 /// The most layers of an image; overlay file systems have 128 at most.
 const MOST_LAYERS: usize = 1000;
+/// The most descriptors that are followed and documents that are read of an archive, and bytes of these.
+const MOST_DESCRIPTORS: usize = 10_000;
+const MOST_DOCUMENTS: usize = 1000;
+const MOST_BYTES: usize = 64 << 20;
+/// The fields that are read of manifest.json.
+const SAVED: Shape =
+    Shape::List(&Shape::Struct(&[("Config", Shape::Any), ("RepoTags", Shape::Any), ("Layers", Shape::Any)]));
 
 /// An image of the archive, by its parts.
 #[derive(Debug)]
@@ -46,10 +57,40 @@ pub(super) struct LayerPart {
 
 /// An image that can be chosen.
 struct Candidate {
-    names: Vec<String>,
+    names: Vec<Rc<str>>,
+    /// The digests of the descriptors of index.json that lead to it.
+    tops: BTreeSet<Rc<str>>,
     /// The config: its member's name, and its digest where that is known.
     config: (String, Option<String>),
     layers: Vec<(String, Option<String>)>,
+}
+
+/// The images of index.json.
+#[derive(Default)]
+struct OciImages {
+    candidates: Vec<Candidate>,
+    /// What there is for other platforms.
+    platforms: Vec<String>,
+    /// The digest that each name has, as Docker shows it: that of a descriptor of index.json.
+    names: BTreeMap<String, Rc<str>>,
+}
+
+/// The way to a descriptor.
+#[derive(Clone)]
+struct Above {
+    place: String,
+    names: Vec<Rc<str>>,
+    /// The digest of the descriptor of index.json.
+    top: Rc<str>,
+    depth: usize,
+}
+
+/// The manifests and indexes that were read, and how many descriptors were followed.
+#[derive(Default)]
+pub(super) struct KnownDocuments {
+    by_blob: BTreeMap<String, Rc<OciManifest>>,
+    descriptors: usize,
+    bytes: usize,
 }
 
 /// What is needed to look into an archive.
@@ -58,6 +99,7 @@ pub(super) struct Chooser<'a, 'r> {
     pub members: &'a Members,
     pub reader: &'a mut MemberReader<'r>,
     pub arch: Arch,
+    pub known: KnownDocuments,
 }
 
 impl Chooser<'_, '_> {
@@ -70,7 +112,7 @@ impl Chooser<'_, '_> {
         let candidates = if self.members.has(DOCKER) {
             self.docker()?
         } else if self.members.has(OCI) {
-            self.oci()?
+            self.oci()?.candidates
         } else {
             let found = "has neither a manifest.json nor an index.json";
             return Err(ImageError::NotAnImage { path: path.into(), found });
@@ -79,8 +121,7 @@ impl Chooser<'_, '_> {
             return Err(ImageError::NotAnImage { path: path.into(), found: "has no image in it" });
         }
         let names: Vec<String> = candidates.iter().map(Candidate::name).collect();
-        let mut chosen =
-            candidates.into_iter().filter(|image| wanted.is_none_or(|name| image.has_name(name)));
+        let mut chosen = candidates.iter().filter(|image| wanted.is_none_or(|name| image.has_name(name)));
         let (first, more) = (chosen.next(), chosen.next());
         let several = || ImageError::Several { path: path.into(), names: names.clone() };
         let image = match (first, more, wanted) {
@@ -92,9 +133,9 @@ impl Chooser<'_, '_> {
             }
         };
         let name = wanted.map_or_else(|| image.name(), str::to_owned);
-        let parts = self.parts(name, &image)?;
+        let parts = self.parts(name, image)?;
         if self.members.has(DOCKER) && self.members.has(OCI) {
-            self.same_in_oci(&parts)?;
+            self.same_in_oci(&parts, image, &candidates)?;
         }
         Ok(parts)
     }
@@ -109,9 +150,13 @@ impl Chooser<'_, '_> {
             layers: Option<Vec<String>>,
         }
         let (place, bytes) = self.document(DOCKER, None)?;
-        let images: Vec<Image> = parse(&place, &bytes)?;
+        let images: Vec<Image> = json::parse(&place, &bytes, SAVED)?;
+        if images.len() > MOST_DESCRIPTORS {
+            return Err(ImageError::TooLarge { place, what: format!("more than {MOST_DESCRIPTORS} images") });
+        }
         let candidate = |image: Image| Candidate {
-            names: image.repo_tags.unwrap_or_default(),
+            names: image.repo_tags.unwrap_or_default().into_iter().map(Rc::from).collect(),
+            tops: BTreeSet::new(),
             config: (image.config.clone(), digest_in(&image.config)),
             layers: image
                 .layers
@@ -123,73 +168,135 @@ impl Chooser<'_, '_> {
                 })
                 .collect(),
         };
-        Ok(images.into_iter().map(candidate).collect())
-    }
-
-    /// The images of index.json, for this architecture.
-    fn oci(&mut self) -> Result<Vec<Candidate>, ImageError> {
-        let (place, bytes) = self.document(OCI, None)?;
-        let index: OciIndex = parse(&place, &bytes)?;
-        let mut candidates = Vec::new();
-        let mut platforms = Vec::new();
-        // An image that is there for several architectures is one image.
-        for descriptor in index.manifests {
-            self.expand(&place, descriptor, &[], &mut candidates, &mut platforms, 0)?;
-        }
-        if candidates.is_empty() && !platforms.is_empty() {
-            return Err(ImageError::NoPlatform { place, wanted: go_name(self.arch), platforms });
+        let candidates: Vec<Candidate> = images.into_iter().map(candidate).collect();
+        let mut named = BTreeMap::new();
+        for image in &candidates {
+            for name in &image.names {
+                if named.insert(familiar(name), &image.config).is_some_and(|other| *other != image.config) {
+                    return Err(two_images(place, name));
+                }
+            }
         }
         Ok(candidates)
     }
 
+    /// The images of index.json, for this architecture.
+    fn oci(&mut self) -> Result<OciImages, ImageError> {
+        let (place, bytes) = self.document(OCI, None)?;
+        let index: OciIndex = json::parse(&place, &bytes, INDEX)?;
+        drop(bytes);
+        let mut images = OciImages::default();
+        for descriptor in &index.manifests {
+            let top: Rc<str> = descriptor.digest.as_str().into();
+            // containerd makes an image of each, whatever its platform, and the last of a name counts.
+            if let Some(name) = descriptor.name()
+                && let Some(other) = images.names.insert(familiar(name), Rc::clone(&top))
+                && other != top
+            {
+                return Err(two_images(place, name));
+            }
+            let above = Above { place: place.clone(), names: Vec::new(), top, depth: 0 };
+            self.expand(descriptor, &above, &mut images)?;
+        }
+        if images.candidates.is_empty() && !images.platforms.is_empty() {
+            let platforms = images.platforms;
+            return Err(ImageError::NoPlatform { place, wanted: go_name(self.arch), platforms });
+        }
+        // An image that is there for several architectures is one image, and has one for each.
+        let mut tops = BTreeSet::new();
+        if images.candidates.iter().flat_map(|image| &image.tops).all(|top| tops.insert(top)) {
+            return Ok(images);
+        }
+        let what = format!(
+            "has several images for {} in the place of one, of which runtimes take different ones; save it for one platform",
+            platform_of(self.arch)
+        );
+        Err(ImageError::Malformed { place, what })
+    }
+
     fn expand(
         &mut self,
-        place: &str,
-        descriptor: Descriptor,
-        above: &[String],
-        candidates: &mut Vec<Candidate>,
-        platforms: &mut Vec<String>,
-        depth: usize,
+        descriptor: &Descriptor,
+        above: &Above,
+        images: &mut OciImages,
     ) -> Result<(), ImageError> {
+        let place = &above.place;
+        self.known.descriptors += 1;
+        if self.known.descriptors > MOST_DESCRIPTORS {
+            let what = format!("more than {MOST_DESCRIPTORS} descriptors in its indexes");
+            return Err(ImageError::TooLarge { place: place.clone(), what });
+        }
         if descriptor.is_attestation() {
             return Ok(());
         }
         if let Some(platform) = &descriptor.platform
-            && (platform.os != "linux" || platform.architecture != go_name(self.arch))
+            && platform.name() != platform_of(self.arch)
         {
-            platforms.push(format!("{}/{}", platform.os, platform.architecture));
+            images.platforms.push(platform.name());
             return Ok(());
         }
-        let mut names = descriptor.names();
-        names.extend(above.iter().cloned());
         let blob = descriptor.blob(place)?;
-        if depth > 0 && !self.members.has(&blob) {
+        if above.depth > 0 && !self.members.has(&blob) {
             // An index may name platforms that were not saved with it.
             return Ok(());
         }
-        let (place, bytes) = self.document_of(place, &blob, Some(&descriptor.digest))?;
-        let manifest: Manifest = parse(&place, &bytes)?;
-        match (manifest.manifests, manifest.config) {
-            (Some(inner), None) if depth < DEEPEST => inner
-                .into_iter()
-                .try_for_each(|inner| self.expand(&place, inner, &names, candidates, platforms, depth + 1)),
+        let (place, manifest) = self.manifest(place, &blob, &descriptor.digest)?;
+        let mut names = descriptor.names();
+        names.extend(above.names.iter().cloned());
+        match (&manifest.manifests, &manifest.config) {
+            (Some(inner), None) if above.depth < DEEPEST => {
+                let above = Above { place, names, top: Rc::clone(&above.top), depth: above.depth + 1 };
+                inner.iter().try_for_each(|inner| self.expand(inner, &above, images))
+            }
             (Some(_), None) => {
                 Err(ImageError::TooLarge { place, what: "an index in an index in an index".to_owned() })
             }
             (None, Some(config)) => {
-                let layers = manifest.layers.unwrap_or_default();
-                let layers = layers.iter().map(|layer| Ok((layer.blob(&place)?, Some(layer.hex(&place)?))));
+                let layers = manifest.layers.iter().flatten();
+                let layers = layers.map(|layer| Ok((layer.blob(&place)?, Some(layer.hex(&place)?))));
                 let config = (config.blob(&place)?, Some(config.hex(&place)?));
                 let layers = layers.collect::<Result<_, ImageError>>()?;
+                let tops = BTreeSet::from([Rc::clone(&above.top)]);
+                let all = &mut images.candidates;
                 // One image may have several names, a descriptor each.
-                match candidates.iter_mut().find(|other| other.config == config && other.layers == layers) {
-                    Some(same) => same.names.extend(names),
-                    None => candidates.push(Candidate { names, config, layers }),
+                match all.iter_mut().find(|other| other.config == config && other.layers == layers) {
+                    Some(same) => {
+                        same.names.extend(names);
+                        same.tops.extend(tops);
+                    }
+                    None => all.push(Candidate { names, tops, config, layers }),
                 }
                 Ok(())
             }
             _ => Err(ImageError::Malformed { place, what: "is neither a manifest nor an index".to_owned() }),
         }
+    }
+
+    /// A manifest or an index, which is read once; with its place.
+    fn manifest(
+        &mut self,
+        above: &str,
+        blob: &str,
+        digest: &str,
+    ) -> Result<(String, Rc<OciManifest>), ImageError> {
+        if let Some(known) = self.known.by_blob.get(blob) {
+            return Ok((format!("{}: {blob}", self.archive.name()), Rc::clone(known)));
+        }
+        let (place, bytes) = self.document_of(above, blob, Some(digest))?;
+        self.known.bytes += bytes.len();
+        let what = if self.known.by_blob.len() == MOST_DOCUMENTS {
+            format!("more than {MOST_DOCUMENTS} manifests and indexes")
+        } else if self.known.bytes > MOST_BYTES {
+            format!("more than {MOST_BYTES} bytes of manifests and indexes")
+        } else {
+            let manifest: Rc<OciManifest> = Rc::new(json::parse(&place, &bytes, MANIFEST)?);
+            if manifest.count() <= MOST_DESCRIPTORS {
+                self.known.by_blob.insert(blob.to_owned(), Rc::clone(&manifest));
+                return Ok((place, manifest));
+            }
+            format!("more than {MOST_DESCRIPTORS} descriptors")
+        };
+        Err(ImageError::TooLarge { place, what })
     }
 
     /// Reads the config of an image, and finds its layers.
@@ -198,7 +305,7 @@ impl Chooser<'_, '_> {
         let (member, digest) = &image.config;
         let expected = digest.as_ref().map(|digest| format!("sha256:{digest}"));
         let (place, bytes) = self.document_of(&above, member, expected.as_deref())?;
-        let parsed = config::parse(&bytes).map_err(|error| bad(&place, &error))?;
+        let parsed = config::parse(&place, &bytes)?;
         if image.layers.len() > MOST_LAYERS {
             return Err(ImageError::TooLarge { place, what: format!("more than {MOST_LAYERS} layers") });
         }
@@ -221,24 +328,43 @@ impl Chooser<'_, '_> {
         Ok(ImageParts { name, id, config: parsed.config, layers })
     }
 
-    /// Requires that index.json has the image that manifest.json has: runtimes differ in the one
-    /// that they read.
-    fn same_in_oci(&mut self, image: &ImageParts) -> Result<(), ImageError> {
-        let candidates = self.oci()?;
-        let has = |candidate: &Candidate| {
+    /// Requires that index.json has the image that manifest.json has, and that no name is that of another
+    /// one there: runtimes differ in the one that they read.
+    fn same_in_oci(
+        &mut self,
+        image: &ImageParts,
+        saved: &Candidate,
+        all_saved: &[Candidate],
+    ) -> Result<(), ImageError> {
+        let images = self.oci()?;
+        let is_same = |candidate: &&Candidate| {
             candidate.config.1.as_deref() == image.id.strip_prefix("sha256:")
                 && candidate.layers.len() == image.layers.len()
         };
-        if candidates.iter().any(has) {
-            return Ok(());
-        }
-        Err(ImageError::Malformed {
-            place: self.archive.name(),
-            what: format!(
+        let failed = |what| Err(ImageError::Malformed { place: self.archive.name(), what });
+        let same: BTreeSet<_> =
+            images.candidates.iter().filter(is_same).flat_map(|same| &same.tops).collect();
+        if same.is_empty() {
+            return failed(format!(
                 "manifest.json has image {}, and index.json has not; save the image again",
                 image.name
-            ),
-        })
+            ));
+        }
+        let differs = |name: &str| {
+            failed(format!(
+                "manifest.json and index.json have different images of the name {name}; save the image again"
+            ))
+        };
+        let is_other = |name: &str| images.names.get(name).is_some_and(|top| !same.contains(top));
+        if let Some(name) = saved.names.iter().find(|name| is_other(&familiar(name))) {
+            return differs(name);
+        }
+        let mut others = all_saved.iter().filter(|other| other.config != saved.config);
+        let known = |name: &str| images.names.get(name).is_some_and(|top| same.contains(top));
+        match others.find_map(|other| other.names.iter().find(|name| known(&familiar(name)))) {
+            Some(name) => differs(name),
+            None => Ok(()),
+        }
     }
 
     fn document(&mut self, name: &str, digest: Option<&str>) -> Result<(String, Vec<u8>), ImageError> {
@@ -270,7 +396,7 @@ impl Candidate {
     /// Its first name, or its digest.
     fn name(&self) -> String {
         match (self.names.first(), &self.config) {
-            (Some(name), _) => name.clone(),
+            (Some(name), _) => name.to_string(),
             (None, (_, Some(digest))) => format!("sha256:{digest}"),
             (None, (member, None)) => member.clone(),
         }
@@ -285,20 +411,17 @@ impl Candidate {
     }
 }
 
-/// A name as Docker shows it: without its own registry, and with a tag.
-fn familiar(name: &str) -> String {
-    let name =
-        name.strip_prefix("docker.io/").map_or(name, |rest| rest.strip_prefix("library/").unwrap_or(rest));
-    let has_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
-    if has_tag { name.to_owned() } else { format!("{name}:latest") }
+fn two_images(place: String, name: &str) -> ImageError {
+    let what = format!("has two images of the name {name}, of which runtimes take one; save each alone");
+    ImageError::Malformed { place, what }
 }
 
-/// The architecture as images name it (GOARCH).
-fn go_name(arch: Arch) -> &'static str {
-    match arch {
-        Arch::X86_64 => "amd64",
-        Arch::Aarch64 => "arm64",
-    }
+/// A name as Docker shows it: without its own registry, and with a tag.
+fn familiar(name: &str) -> String {
+    let name = name.strip_prefix("index.docker.io/").or(name.strip_prefix("docker.io/")).unwrap_or(name);
+    let name = name.strip_prefix("library/").unwrap_or(name);
+    let has_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
+    if has_tag { name.to_owned() } else { format!("{name}:latest") }
 }
 
 /// The digest in the name of a member: `blobs/sha256/HEX`, `HEX.json`.
@@ -306,80 +429,4 @@ fn digest_in(name: &str) -> Option<String> {
     let last = name.rsplit('/').next()?;
     let last = last.strip_suffix(".json").unwrap_or(last);
     is_hex(last).then(|| last.to_owned())
-}
-
-/// The hexadecimal digits of a SHA-256.
-fn sha256(digest: &str) -> Option<&str> {
-    digest.strip_prefix("sha256:").filter(|hex| is_hex(hex))
-}
-
-fn is_hex(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-fn bad_digest(place: &str, digest: &str) -> ImageError {
-    ImageError::Malformed {
-        place: place.to_owned(),
-        what: format!("has the digest `{digest}`, expected sha256: and 64 hexadecimal digits"),
-    }
-}
-
-fn bad(place: &str, error: &serde_json::Error) -> ImageError {
-    ImageError::Malformed { place: place.to_owned(), what: format!("cannot be read: {error}") }
-}
-
-fn parse<T: DeserializeOwned>(place: &str, bytes: &[u8]) -> Result<T, ImageError> {
-    serde_json::from_slice(bytes).map_err(|error| bad(place, &error))
-}
-
-#[derive(Deserialize)]
-struct OciIndex {
-    #[serde(default)]
-    manifests: Vec<Descriptor>,
-}
-
-/// A manifest, or an index in its place.
-#[derive(Deserialize)]
-struct Manifest {
-    manifests: Option<Vec<Descriptor>>,
-    config: Option<Descriptor>,
-    layers: Option<Vec<Descriptor>>,
-}
-
-/// A content descriptor (OCI image-spec, descriptor.md).
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: String,
-    platform: Option<Platform>,
-    annotations: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-struct Platform {
-    architecture: String,
-    os: String,
-}
-
-impl Descriptor {
-    /// BuildKit writes how an image was built beside it, as an image for no platform.
-    fn is_attestation(&self) -> bool {
-        let annotated = |annotations: &BTreeMap<_, _>| annotations.contains_key("vnd.docker.reference.type");
-        self.annotations.as_ref().is_some_and(annotated)
-            || self.platform.as_ref().is_some_and(|platform| platform.architecture == "unknown")
-    }
-
-    fn names(&self) -> Vec<String> {
-        let keys = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
-        let annotations = self.annotations.iter();
-        annotations.flat_map(|all| keys.iter().filter_map(|key| all.get(*key).cloned())).collect()
-    }
-
-    fn hex(&self, place: &str) -> Result<String, ImageError> {
-        Ok(sha256(&self.digest).ok_or_else(|| bad_digest(place, &self.digest))?.to_owned())
-    }
-
-    /// The member that has the content.
-    fn blob(&self, place: &str) -> Result<String, ImageError> {
-        Ok(format!("blobs/sha256/{}", self.hex(place)?))
-    }
 }

@@ -2,19 +2,23 @@
 //! member lies; a compressed one from its beginning, forward where that is enough.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, Read};
+use std::mem::discriminant;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tar::EntryType;
 
-use super::entries::{TarEntries, normal};
-use super::error::ImageError;
+use super::entries::{NO_HEADER, TarEntries, lossy, normal};
+use super::error::{EntryError, ImageError};
 use super::stream::{ByteStream, Compression, FileStream, Meter, Section, decompressed};
 
-/// The most members of an archive.
+/// The most members of an archive, and bytes of their names.
 const MOST_MEMBERS: usize = 200_000;
+const MOST_NAMES: usize = 64 << 20;
 /// The longest JSON document of an archive, in bytes.
 const LONGEST_DOCUMENT: u64 = 16 << 20;
 /// The longest member of a compressed archive that is remembered when members are listed, and all
@@ -39,11 +43,13 @@ pub(super) struct ArchiveFile {
     stamp: WriteStamp,
 }
 
-/// What changes when a file is written to: its length and st_mtime.
-type WriteStamp = (u64, i64, i64);
+/// What changes when a file is written to: its length, st_mtime and st_ctime, which the kernel alone
+/// sets. With them the file itself, by st_dev and st_ino.
+type WriteStamp = (u64, [i64; 4], [u64; 2]);
 
 fn stamp(found: &Metadata) -> WriteStamp {
-    (found.len(), found.mtime(), found.mtime_nsec())
+    let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+    (found.len(), times, [found.dev(), found.ino()])
 }
 
 impl ArchiveFile {
@@ -74,11 +80,6 @@ impl ArchiveFile {
     /// Its length in bytes.
     pub(super) fn length(&self) -> u64 {
         self.length
-    }
-
-    /// Whether it is not compressed as a whole.
-    pub(super) fn is_plain(&self) -> bool {
-        self.compression == Compression::None
     }
 
     /// Reads members.
@@ -115,30 +116,34 @@ impl ArchiveFile {
         let place = self.name();
         let mut members = Members::default();
         let mut entries = TarEntries::new(self.unpacked(meter));
-        let mut remembered = 0;
+        let (mut remembered, mut names) = (0, 0);
         let mut last = Vec::new();
         loop {
             let failed = |error| ImageError::of_entry(&place, &last, error);
-            let Some(entry) = entries.next().map_err(|error| match last.is_empty() {
+            let Some(entry) = entries.next().map_err(|error| match error {
                 // Not even one entry: another kind of file.
-                true => ImageError::NotAnImage { path: self.path.clone(), found: "is no tar archive" },
-                false => failed(error),
+                EntryError::Read(_) | EntryError::Malformed(NO_HEADER) if last.is_empty() => {
+                    ImageError::NotAnImage { path: self.path.clone(), found: "is no tar archive" }
+                }
+                error => failed(error),
             })?
             else {
+                members.one_way(&place)?;
                 return Ok(members);
             };
             let found = match entry.kind {
-                EntryType::Regular | EntryType::Continuous => {
-                    Some(MemberKind::File(MemberRange { offset: entry.offset, size: entry.size }))
+                EntryType::Regular => {
+                    MemberKind::File(MemberRange { offset: entry.offset, size: entry.size })
                 }
                 EntryType::Symlink => {
                     let directory = entry.name.rsplitn(2, |byte| *byte == b'/').nth(1).unwrap_or_default();
-                    Some(MemberKind::Link(beside(directory, &entry.link)))
+                    MemberKind::Link(beside(directory, &entry.link))
                 }
-                EntryType::Link => Some(MemberKind::Link(normal(&entry.link).ok())),
-                _ => None,
+                EntryType::Link => MemberKind::Link(normal(&entry.link).ok()),
+                EntryType::Directory => MemberKind::Directory,
+                _ => MemberKind::Other,
             };
-            if let Some(MemberKind::File(member)) = &found
+            if let MemberKind::File(member) = &found
                 && self.compression != Compression::None
                 && member.size <= REMEMBERED.0
                 && remembered + member.size as usize <= REMEMBERED.1
@@ -149,32 +154,39 @@ impl ArchiveFile {
                 remembered += bytes.len();
                 members.remembered.insert(*member, bytes);
             }
-            if let Some(found) = found {
-                if members.by_name.len() == MOST_MEMBERS {
-                    return Err(ImageError::TooLarge {
-                        place,
-                        what: format!("more than {MOST_MEMBERS} files"),
-                    });
-                }
-                members.add(entry.name.clone(), found);
-            }
-            last = entry.name;
+            names += entry.name.len() + entry.link.len();
+            let what = if members.by_name.len() == MOST_MEMBERS {
+                format!("more than {MOST_MEMBERS} files")
+            } else if names > MOST_NAMES {
+                format!("more than {MOST_NAMES} bytes of names of files")
+            } else {
+                members.add(&place, entry.name.clone(), found)?;
+                last = entry.name;
+                continue;
+            };
+            return Err(ImageError::TooLarge { place, what });
         }
     }
 }
 
-/// The target of a symbolic link in this directory; none where it leads out of the archive.
+/// The target of a symbolic link in this directory; none where it leads out of the archive, or up
+/// behind a name, which may be a link.
 fn beside(directory: &[u8], target: &[u8]) -> Option<Vec<u8>> {
     let mut names: Vec<&[u8]> =
         directory.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
     if target.starts_with(b"/") {
         return None;
     }
+    let mut is_up = true;
     for name in target.split(|byte| *byte == b'/') {
         match name {
             b"" | b"." => {}
+            b".." if !is_up => return None,
             b".." => drop(names.pop()?),
-            name => names.push(name),
+            name => {
+                is_up = false;
+                names.push(name);
+            }
         }
     }
     Some(names.join(&b'/'))
@@ -193,18 +205,57 @@ enum MemberKind {
     File(MemberRange),
     /// Another member; none for one that leads out of the archive.
     Link(Option<Vec<u8>>),
+    Directory,
+    /// A device or FIFO.
+    Other,
     /// Several members have the name, and readers differ in the one that they take.
     Twice,
 }
 
 impl Members {
-    fn add(&mut self, name: Vec<u8>, found: MemberKind) {
-        self.by_name.entry(name).and_modify(|found| *found = MemberKind::Twice).or_insert(found);
+    /// Adds a member. Some readers take the first of two of a name, others the last.
+    ///
+    /// # Errors
+    /// There is one of this name and of another kind.
+    fn add(&mut self, place: &str, name: Vec<u8>, found: MemberKind) -> Result<(), ImageError> {
+        match self.by_name.entry(name) {
+            Entry::Vacant(new) => drop(new.insert(found)),
+            Entry::Occupied(mut other) => {
+                let is_same = |twice: &MemberKind| discriminant(twice) == discriminant(other.get());
+                if found == MemberKind::Directory && is_same(&found) {
+                    return Ok(());
+                }
+                if !is_same(&found) && !(is_same(&MemberKind::Twice) && matches!(found, MemberKind::File(_)))
+                {
+                    let place = format!("{place}: {}", lossy(other.key()));
+                    let what = "is twice in the archive, as files of different kinds; save the image again";
+                    return Err(ImageError::Malformed { place, what: what.to_owned() });
+                }
+                other.insert(MemberKind::Twice);
+            }
+        }
+        Ok(())
+    }
+
+    /// Requires that a path leads to one member: that no member lies below one that is no directory.
+    /// Some readers unpack the archive, and follow a link there.
+    fn one_way(&self, place: &str) -> Result<(), ImageError> {
+        for (name, _) in self.by_name.iter().filter(|(_, kind)| **kind != MemberKind::Directory) {
+            let prefix = if name.is_empty() { Vec::new() } else { [name, &b"/"[..]].concat() };
+            let mut behind = self.by_name.range::<[u8], _>((Excluded(&prefix[..]), Unbounded));
+            if let Some((below, _)) = behind.next().filter(|(below, _)| below.starts_with(&prefix)) {
+                return Err(ImageError::Malformed {
+                    place: format!("{place}: {}", lossy(below)),
+                    what: format!("lies below {}, which is no directory; save the image again", lossy(name)),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Whether there is a member of this name.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.by_name.contains_key(name.as_bytes())
+        self.by_name.get(name.as_bytes()).is_some_and(|found| *found != MemberKind::Directory)
     }
 
     /// The member of this name, which `place` names.

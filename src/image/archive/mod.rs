@@ -11,9 +11,12 @@
 
 mod config;
 mod content;
+mod descriptor;
 mod directory;
 mod entries;
 mod error;
+mod extended;
+mod json;
 mod layer;
 mod manifest;
 mod members;
@@ -23,6 +26,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -31,14 +36,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 pub use self::config::ImageConfig;
 use self::directory::Unpacked;
+use self::entries::lossy;
 pub use self::error::ImageError;
-use self::layer::{ArchiveLimits, ContentPlace, LIMITS, LayerReader, NodeKind};
-use self::manifest::{Chooser, ImageParts};
+use self::layer::{ArchiveLimits, ContentPlace, LIMITS, LayerReader, NodeKind, verify};
+use self::manifest::{Chooser, ImageParts, KnownDocuments, LayerPart};
 use self::members::ArchiveFile;
-use self::merged::MergedFiles;
+use self::merged::{MergeFault, MergedFiles};
 use self::single::{LayerPlace, UnpackedLayers};
 use self::stream::{ByteStream, Compression, Hashing, Meter, Section, decompressed};
 use super::packages::{self, Databases, Packages};
@@ -129,26 +136,54 @@ fn read(
     let members = archive.members(&meter())?;
     let (packed, meter) = (meter(), meter());
     let mut reader = archive.reader(&packed);
-    let parts = Chooser { archive: &archive, members: &members, reader: &mut reader, arch }.choose(wanted)?;
+    let parts = Chooser {
+        archive: &archive,
+        members: &members,
+        reader: &mut reader,
+        arch,
+        known: KnownDocuments::default(),
+    }
+    .choose(wanted)?;
 
     // Where they lie in the archive, whatever their order: it is read forward only.
     let mut order: Vec<usize> = (0..parts.layers.len()).collect();
     order.sort_by_key(|number| parts.layers[*number].member);
     let mut report = || progress(packed.position(), archive.length());
     let mut layers = LayerReader::new(arch, limits, &mut report);
-    let mut files = MergedFiles::new();
+    let mut files = MergedFiles::new(limits.entries);
     let mut waiting = HashMap::new();
     let mut compressions = vec![Compression::None; parts.layers.len()];
     let mut next = 0;
+    let mut last: Option<(&LayerPart, _, Compression)> = None;
     for number in order {
         let part = &parts.layers[number];
-        let (layer, compression) = layers.read(number as u16, part, &mut reader, &meter)?;
+        let (layer, compression) = match &last {
+            // One that is several times in the image is read once: its digests are known.
+            Some((same, layer, compression)) if same.member == part.member => {
+                verify(&part.place, Some(&part.diff_id), same.diff_id.clone())?;
+                if same.blob.is_some() {
+                    verify(&part.place, same.blob.as_deref(), part.blob.clone().unwrap_or_default())?;
+                }
+                (Rc::clone(layer), *compression)
+            }
+            _ => {
+                let (layer, compression) = layers.read(number as u16, part, &mut reader, &meter)?;
+                (Rc::new(layer), compression)
+            }
+        };
         compressions[number] = compression;
+        last = Some((part, Rc::clone(&layer), compression));
         waiting.insert(number, layer);
         while let Some(layer) = waiting.remove(&next) {
-            files.apply(layer).map_err(|error| {
-                let place = format!("{}: {}", parts.layers[next].place, String::from_utf8_lossy(&error.path));
-                ImageError::Malformed { place, what: error.fault.text().to_owned() }
+            files.apply(&layer).map_err(|error| {
+                let place = &parts.layers[next].place;
+                match error.fault {
+                    MergeFault::TooMany => layer::too_many(place, limits.entries),
+                    fault => ImageError::Malformed {
+                        place: format!("{place}: {}", lossy(&error.path)),
+                        what: fault.text().to_owned(),
+                    },
+                }
             })?;
             next += 1;
         }
@@ -158,7 +193,13 @@ fn read(
     archive.unchanged()?;
     progress(archive.length(), archive.length());
     let layers = parts.layers.iter().zip(compressions);
-    let layers = layers.map(|(part, compression)| (part.place.clone(), part.member, compression)).collect();
+    let place = |(part, compression): (&LayerPart, Compression)| LayerPlace {
+        place: part.place.clone(),
+        member: part.member,
+        compression,
+        diff_id: part.diff_id.clone(),
+    };
+    let layers = layers.map(place).collect();
     let (id, config) = (parts.id.clone(), parts.config.clone());
     let archived = Archived { archive, files, id, config, layers, unpacked: UnpackedLayers::default() };
     Ok((parts, archived))
@@ -221,19 +262,25 @@ impl ReadImage {
     }
 
     /// All packages that are installed, by the databases of dpkg and apk.
-    pub fn installed(&self) -> Packages {
+    ///
+    /// # Errors
+    /// A database of an archive cannot be read.
+    pub fn installed(&self) -> Result<Packages, ImageError> {
         match &self.source {
-            ImageSource::Directory(files) => packages::installed(files),
-            ImageSource::Archive(image) => packages::installed(&image.files),
+            ImageSource::Directory(files) => Ok(packages::installed(files)),
+            ImageSource::Archive(image) => image.packages(|databases| packages::installed(databases)),
         }
     }
 
     /// The packages that own these files.
-    pub fn owners(&self, files: &[&Path]) -> Packages {
+    ///
+    /// # Errors
+    /// A database of an archive cannot be read.
+    pub fn owners(&self, files: &[&Path]) -> Result<Packages, ImageError> {
         let paths = files.iter().copied();
         match &self.source {
-            ImageSource::Directory(files) => packages::owners(files, paths),
-            ImageSource::Archive(image) => packages::owners(&image.files, paths),
+            ImageSource::Directory(files) => Ok(packages::owners(files, paths)),
+            ImageSource::Archive(image) => image.packages(|databases| packages::owners(databases, paths)),
         }
     }
 
@@ -245,6 +292,11 @@ impl ReadImage {
     }
 }
 
+/// What is no regular file: its content is not read.
+fn no_regular(what: &str) -> io::Error {
+    io::Error::new(ErrorKind::PermissionDenied, format!("is {what} and no regular file"))
+}
+
 /// A file that is larger than is read.
 fn too_large(length: u64, most: u64) -> io::Error {
     io::Error::other(format!("has {length} bytes, and {most} are read at most"))
@@ -253,8 +305,11 @@ fn too_large(length: u64, most: u64) -> io::Error {
 impl Archived {
     fn content(&self, path: &Path, most: u64) -> io::Result<Option<(PathBuf, Vec<u8>)>> {
         let Some((canonical, node)) = self.files.find(path)? else { return Ok(None) };
-        let NodeKind::Regular(place) = node.kind else {
-            return Err(io::Error::other("is no regular file"));
+        let place = match node.kind {
+            NodeKind::Regular(place) => place,
+            NodeKind::Device => return Err(no_regular("a device")),
+            NodeKind::Other => return Err(no_regular("a FIFO")),
+            _ => return Err(io::Error::other("is no regular file")),
         };
         if place.size > most {
             return Err(too_large(place.size, most));
@@ -262,6 +317,13 @@ impl Archived {
         let bytes = self.unpacked.read(&self.archive, place, &self.layers[usize::from(place.layer)])?;
         self.archive.unchanged().map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Some((canonical, bytes)))
+    }
+
+    /// What is found in the package databases.
+    fn packages(&self, find: impl FnOnce(&ArchiveDatabases<'_>) -> Packages) -> Result<Packages, ImageError> {
+        let databases = ArchiveDatabases { image: self, fault: RefCell::default() };
+        let found = find(&databases);
+        databases.fault.into_inner().map_or(Ok(found), Err)
     }
 
     fn digests(&self, paths: &[&Path]) -> Result<BTreeMap<PathBuf, String>, ImageError> {
@@ -277,24 +339,22 @@ impl Archived {
         }
         let mut layers: Vec<u16> = wanted.keys().map(|place| place.layer).collect();
         layers.dedup();
-        layers.sort_by_key(|number| self.layers[usize::from(*number)].1);
+        layers.sort_by_key(|number| self.layers[usize::from(*number)].member);
         let meter = || Meter::new(self.archive.length(), LIMITS.unpacked);
         let (packed, meter) = (meter(), meter());
         let mut reader = self.archive.reader(&packed);
         let mut digests = BTreeMap::new();
         for number in layers {
-            let (place, member, compression) = &self.layers[usize::from(number)];
+            let LayerPlace { place, member, compression, diff_id } = &self.layers[usize::from(number)];
             let failed = || ImageError::reading(place);
-            let mut content = reader.open(*member).map_err(failed())?;
+            let content = reader.open(*member).map_err(failed())?;
             let from = ContentPlace { layer: number, offset: 0, size: 0 };
             let files = wanted.range(from..).take_while(|(place, _)| place.layer == number);
-            match compression {
-                Compression::None => digest_each(&mut content, files, &mut digests),
-                compression => {
-                    digest_each(&mut decompressed(content, *compression, &meter), files, &mut digests)
-                }
-            }
-            .map_err(failed())?;
+            // All of the layer is hashed once more: what is read now is what was verified.
+            let mut layer = Hashing::new(decompressed(content, *compression, &meter));
+            digest_each(&mut layer, files, &mut digests).map_err(failed())?;
+            let (found, _) = layer.finish().map_err(failed())?;
+            verify(place, Some(diff_id), found)?;
         }
         self.archive.unchanged()?;
         Ok(digests)
@@ -317,13 +377,32 @@ fn digest_each<'p>(
     Ok(())
 }
 
-impl Databases for MergedFiles {
-    fn text(&self, path: &str) -> Option<String> {
-        MergedFiles::text(self, path).map(str::to_owned)
+/// The package databases of an archive.
+struct ArchiveDatabases<'a> {
+    image: &'a Archived,
+    /// Why the first one that cannot be read cannot.
+    fault: RefCell<Option<ImageError>>,
+}
+
+impl Databases for ArchiveDatabases<'_> {
+    fn text(&self, path: &str) -> Option<Cow<'_, str>> {
+        let path = Path::new("/").join(path);
+        let (_, node) = self.image.files.find(&path).ok()??;
+        if let Some(text) = self.image.files.text(node) {
+            return Some(Cow::Borrowed(text));
+        }
+        // Behind a link it has another path in its layer, and its text was not taken.
+        match self.image.content(&path, packages::MOST) {
+            Ok(content) => content.map(|(_, bytes)| Cow::Owned(layer::text(bytes))),
+            Err(error) => {
+                self.fault.borrow_mut().get_or_insert(ImageError::File { path, error });
+                None
+            }
+        }
     }
 
     fn names(&self, directory: &str) -> Vec<OsString> {
-        let names = self.list(Path::new(directory)).unwrap_or_default();
+        let names = self.image.files.list(Path::new(directory)).unwrap_or_default();
         names.into_iter().map(|(name, _)| name).collect()
     }
 }

@@ -84,6 +84,11 @@ fn entries_names_and_databases_are_bounded() {
     let error = refused(&image(&tar(&many)), roomy);
     assert!(error.ends_with(what), "{error}");
     assert_eq!(refused(&image(&tar(&many[1..])), roomy), "", "control");
+    // Directories that come with a file count too.
+    let deep: Vec<_> = (0..10).map(|number| (format!("{number}/{}f", "a/".repeat(99)), Vec::new())).collect();
+    let error = refused(&image(&tar(&deep)), roomy);
+    assert!(error.ends_with(what), "{error}");
+    assert_eq!(refused(&image(&tar(&deep[1..])), roomy), "", "control");
     let long: Vec<_> = (0..900).map(|number| (format!("{}{number}", "n".repeat(150)), Vec::new())).collect();
     let what = "has more than 100000 bytes of names in its layers, more than is read of an image";
     let error = refused(&image(&tar(&long)), roomy);

@@ -138,7 +138,7 @@ impl<'a> CheckInputs<'a> {
             name: image.name().to_owned(),
             files: &image,
             digests,
-            installed: image.installed(),
+            installed: image.installed()?,
             arch,
             kernel: Kernel::stock(NEWEST, arch),
             host: plan::container(),
