@@ -4,20 +4,20 @@ use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use landlock::{BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
+use landlock::{BitFlags, Scope};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{Mode, fstat};
 
 use crate::image::FileId;
 use crate::plan::{Landlock, PathRule};
-use crate::sys;
+use crate::sys::{self, landlock::RulesetAttr};
 
 /// Why the ruleset could not be built.
 #[derive(Debug)]
 pub enum RulesetError {
-    /// The kernel does not accept the handled rights or scopes, or does not create the ruleset.
-    Build(landlock::RulesetError),
+    /// What landlock_create_ruleset(2) returned.
+    Create(Errno),
     /// The path of a rule could not be opened; without an errno it leads to another file than was
     /// planned.
     Open {
@@ -40,15 +40,13 @@ pub enum RulesetError {
         /// What landlock_add_rule(2) returned.
         errno: Errno,
     },
-    /// The kernel has no Landlock.
-    NotMade,
 }
 
 impl fmt::Display for RulesetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("landlock: ")?;
         match self {
-            RulesetError::Build(error) => f.write_str(&message(error)),
+            RulesetError::Create(errno) => write!(f, "failed to create a ruleset: {errno}"),
             RulesetError::Open { path, errno } => {
                 write!(f, "{}: ", path.display())?;
                 match errno {
@@ -61,7 +59,6 @@ impl fmt::Display for RulesetError {
                 write!(f, "{}: failed to add a rule: {errno}", path.display())
             }
             RulesetError::Port { port, errno } => write!(f, "tcp/{port}: failed to add a rule: {errno}"),
-            RulesetError::NotMade => f.write_str("the kernel made no ruleset"),
         }
     }
 }
@@ -74,24 +71,14 @@ impl std::error::Error for RulesetError {}
 /// # Errors
 /// A path cannot be opened, or the kernel does not accept a rule: see [`RulesetError`].
 pub(super) fn ruleset(plan: &Landlock) -> Result<OwnedFd, RulesetError> {
-    let failed = RulesetError::Build;
-    let mut builder = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    builder = builder.handle_access(plan.handled).map_err(failed)?;
-    if !plan.handled_net.is_empty() {
-        builder = builder.handle_access(plan.handled_net).map_err(failed)?;
-    }
-    let mut scopes = BitFlags::<Scope>::empty();
-    if plan.scope_signal {
-        scopes |= Scope::Signal;
-    }
-    if plan.scope_abstract {
-        scopes |= Scope::AbstractUnixSocket;
-    }
-    if !scopes.is_empty() {
-        builder = builder.scope(scopes).map_err(failed)?;
-    }
-    let created: Option<OwnedFd> = builder.create().map_err(failed)?.into();
-    let ruleset = created.ok_or(RulesetError::NotMade)?;
+    let scopes = [(plan.scope_signal, Scope::Signal), (plan.scope_abstract, Scope::AbstractUnixSocket)];
+    let scopes = scopes.into_iter().filter(|(scoped, _)| *scoped).map(|(_, scope)| scope);
+    let attr = RulesetAttr {
+        handled_access_fs: plan.handled.bits(),
+        handled_access_net: plan.handled_net.bits(),
+        scoped: scopes.collect::<BitFlags<Scope>>().bits(),
+    };
+    let ruleset = sys::landlock::create(&attr).map_err(RulesetError::Create)?;
     for rule in &plan.rules {
         let path = match open_as_planned(rule) {
             Ok(Some(path)) => path,
@@ -129,18 +116,6 @@ pub(super) fn open_as_planned(rule: &PathRule) -> Result<Option<OwnedFd>, Errno>
     let found = fstat(&file)?;
     let id = FileId { device: found.st_dev, inode: found.st_ino };
     Ok((id == rule.id).then_some(file))
-}
-
-/// The crate's message, with the errno's name in the place of its number.
-fn message(error: &dyn std::error::Error) -> String {
-    let mut source = error.source();
-    while let Some(inner) = source {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return error.to_string().replace(&io.to_string(), &sys::errno(io).to_string());
-        }
-        source = inner.source();
-    }
-    error.to_string()
 }
 
 #[cfg(test)]
