@@ -57,7 +57,7 @@ fn a_key_in_another_case_is_refused_where_a_struct_is_read() {
         let error = refused(&change("manifest.json", "/0", key));
         assert!(error.starts_with(&of("manifest.json", key, field)), "{error}");
     }
-    // Its name is then no longer its digest, and it says so of the key first where it has none.
+    // A config whose name is no digest.
     for (at, key, field) in [
         ("", "Rootfs", "rootfs"),
         ("", "Config", "config"),
@@ -202,7 +202,7 @@ fn platforms_are_compared_as_containerd_does() {
     ] {
         let members = for_platforms(&[(two(), other.clone()), (one(), platform("linux", "amd64"))]);
         assert_eq!(refused(&members), several, "{other}");
-        // By the digest of a config it is not chosen either: the name is that of both.
+        // Its name is that of both.
         assert_eq!(Saved::new(members.tar()).refused("app:1"), several);
         let alone = Saved::new(for_platforms(&[(two(), other)]).tar());
         alone.read().unwrap_or_else(|error| panic!("alone: {error}"));

@@ -225,8 +225,8 @@ impl Members {
                 if found == MemberKind::Directory && is_same(&found) {
                     return Ok(());
                 }
-                if !is_same(&found) && !(is_same(&MemberKind::Twice) && matches!(found, MemberKind::File(_)))
-                {
+                let again = is_same(&MemberKind::Twice) && matches!(found, MemberKind::File(_));
+                if !again && !is_same(&found) {
                     let place = format!("{place}: {}", lossy(other.key()));
                     let what = "is twice in the archive, as files of different kinds; save the image again";
                     return Err(ImageError::Malformed { place, what: what.to_owned() });
