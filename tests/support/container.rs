@@ -15,11 +15,9 @@ use super::image::Image;
 use super::output::{Lines, Output, follow};
 use super::{Place, folder, http, probe, unique};
 
-/// After this long a wait is a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// The same for an answer: one request may be a whole round of races, beside others on
-/// two processors.
-const LONG_PATIENCE: Duration = Duration::from_secs(120);
+/// After this long a wait is a failure. A database may be made meanwhile, or one request be a whole
+/// round of races, beside others on two processors.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The first id, on the machine, of the bare container's range.
 const FIRST_ID: u32 = 100_000;
 
@@ -408,7 +406,7 @@ impl Running {
     /// A connection to a port inside.
     pub fn connect(&self, port: u16) -> std::io::Result<TcpStream> {
         let stream = self.in_network(|| TcpStream::connect((Ipv4Addr::LOCALHOST, port)))?;
-        stream.set_read_timeout(Some(LONG_PATIENCE))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
