@@ -1,7 +1,7 @@
 //! Extended headers: what GNU tar's long names and pax records say of the entry behind them.
-//! Readers differ in how they join several of them, so an archive in which that matters is refused. Go's archive/tar, with which Docker and containerd read,
-//! takes a long name rather than a path of pax, only the last of two pax headers, and none before a
-//! global one.
+//! Readers differ in how they join several of them, so an archive in which that matters is refused.
+//! Go's archive/tar, with which Docker and containerd read, takes a long name rather than a path of
+//! pax, only the last of two pax headers, and none before a global one.
 
 use super::error::EntryError;
 
