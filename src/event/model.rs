@@ -21,6 +21,11 @@ use crate::visible;
 /// The version of the events. New keys and names keep it; a changed meaning needs a new one.
 pub const VERSION: u64 = 1;
 
+/// The names of the events, as [`Event::tail`] writes them.
+#[cfg(feature = "tool")]
+pub(super) const NAMES: [&str; 8] =
+    ["start", "exec", "exit", "violation", "signal", "ready", "dropped", "stop"];
+
 /// An event, as docs/usage.md lists them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {

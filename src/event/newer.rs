@@ -1,11 +1,8 @@
 //! Events that a newer remit may have written: their meaning is not known here, so each reader says how
 //! many there are.
 
-use super::model::VERSION;
+use super::model::{NAMES, VERSION};
 use crate::visible::counted;
-
-/// The names of the events of this version.
-const NAMES: [&str; 8] = ["start", "exec", "exit", "violation", "signal", "ready", "dropped", "stop"];
 
 /// Counts the events that cannot be read here.
 #[derive(Clone, Copy, Debug, Default)]

@@ -43,6 +43,23 @@ fn refusal(ruling: Ruling) -> Denial {
 }
 
 #[test]
+fn a_directory_that_may_be_listed_has_no_file_that_may_be_read() {
+    let rules = rules(r#""files": [{"path": "/data", "allow": ["list"]}]"#);
+    let of = |path: &str, needs, kernel| ask(&rules, path, Some(id(path)), needs, kernel);
+    assert_eq!(of("/data", Rights::LIST, AccessFs::ReadDir), Ruling::Kernel);
+    let denial = refusal(of("/data/old", Rights::READ, AccessFs::ReadFile));
+    let access = vec!["read"];
+    assert_eq!(denial.object, ViolationObject::Path { path: "/data/old".into(), access });
+    assert_eq!(denial.want, Some(Want::File { path: "/data/old".into(), rights: Rights::READ }));
+    // What may be read may be listed, and nothing else may.
+    let rules = super::rules(r#""files": [{"path": "/data", "allow": ["read"]}]"#);
+    assert_eq!(ask(&rules, "/data", Some(id("/data")), Rights::LIST, AccessFs::ReadDir), Ruling::Kernel);
+    let rules = super::rules(r#""files": [{"path": "/data", "allow": ["write"]}]"#);
+    let denial = refusal(ask(&rules, "/data", Some(id("/data")), Rights::LIST, AccessFs::ReadDir));
+    assert_eq!(denial.want, Some(Want::File { path: "/data".into(), rights: Rights::LIST }));
+}
+
+#[test]
 fn a_directory_grants_all_below_it_by_the_kernel() {
     let rules = rules(r#""files": [{"path": "/data", "allow": ["write", "create"]}]"#);
     assert_eq!(write(&rules, "/data/old", Some(id("/data/old"))), Ruling::Kernel);
