@@ -1,6 +1,8 @@
 //! The closed lists of words in events, and the kernel's names for numbers.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::LazyLock;
 
 pub use nix::errno::Errno;
 use serde::{Serialize, Serializer};
@@ -132,6 +134,17 @@ pub enum ViolationKind {
 /// An errno, written by the kernel's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrnoName(pub Errno);
+
+impl ErrnoName {
+    /// Whether a text is the name of an errno of Linux (asm-generic/errno.h: 1 to 133).
+    pub fn is_one(text: &str) -> bool {
+        static NAMES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+            let known = (1..=133).map(Errno::from_raw).filter(|errno| *errno != Errno::UnknownErrno);
+            known.map(|errno| ErrnoName(errno).to_string()).collect()
+        });
+        NAMES.contains(text)
+    }
+}
 
 impl From<Errno> for ErrnoName {
     fn from(errno: Errno) -> ErrnoName {

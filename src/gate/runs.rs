@@ -411,6 +411,33 @@ mod tests {
     }
 
     #[test]
+    fn what_a_journal_lacks_is_a_gap() {
+        let start =
+            r#"{"journal":1,"run":"app-1","command":["app"],"fingerprint":{"arch":"x86_64"},"outer":{}}"#;
+        let open = r#"{"t":1,"phase":"startup","kind":"open","path":"/x","access":["read"],"result":"ok"}"#;
+        let end = r#"{"t":9,"end":{"exit":null,"clean":true,"lines":1}}"#;
+        let whole = [start, open, end].join("\n");
+        let gaps = |text: &str| match RunRecord::read("journal", text.as_bytes()).expect("a journal") {
+            RunRecord::Journal(journal) => journal.gaps,
+            RunRecord::Events(_) => panic!("no events"),
+        };
+        assert_eq!(gaps(&whole), [""; 0]);
+        assert_eq!(gaps(&whole.replace("\"ok\"", "\"EACCES\"")), [""; 0]);
+        for (was, is, says) in [
+            ("\"open\"", "\"pause\"", "1 line of a kind that this remit does not know"),
+            ("\"ok\"", "\"perhaps\"", "1 line with a result that this remit does not know"),
+            (",\"lines\":1", "", "does not say in its last line how many lines it has"),
+            ("\"lines\":1", "\"lines\":2", "says that it has 2 lines, and has 1"),
+            (end, "", "has no end"),
+            ("\"clean\":true", "\"clean\":false", "ended badly"),
+            ("\"lines\":1", "\"lines\":1,\"dropped\":3", "3 observations were lost"),
+        ] {
+            let gaps = gaps(&whole.replace(was, is));
+            assert!(gaps.iter().any(|gap| gap.contains(says)), "{says}: {gaps:?}");
+        }
+    }
+
+    #[test]
     fn any_bytes_are_a_record_or_an_error() {
         let whole =
             start() + &event(2, "violation", ",\"kind\":\"program\",\"hint\":[]") + &event(3, "stop", "");

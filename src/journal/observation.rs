@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::ErrnoName;
+
 /// The phase of an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -319,6 +321,11 @@ impl Observation {
     /// An observation whose result is `ok` as far as it can be predicted.
     pub fn ok(what: What) -> Observation {
         Observation { what, result: "ok".to_owned() }
+    }
+
+    /// Whether the result is `ok`, empty, or the name of an errno.
+    pub fn has_known_result(&self) -> bool {
+        matches!(&*self.result, "" | "ok") || ErrnoName::is_one(&self.result)
     }
 }
 

@@ -85,6 +85,8 @@ pub enum InputFault {
     NoCommand,
     /// An access to a file that is not known.
     Access(String),
+    /// A change of the file tree that is not known.
+    Change(String),
     /// A path that is not absolute, or not normal.
     Path(String),
     /// A path that is longer than one that a profile can name.
@@ -144,6 +146,11 @@ impl fmt::Display for InputFault {
             InputFault::Access(access) => {
                 write!(f, "access {access:?} is none; expected read, write, create, list or ioctl")
             }
+            InputFault::Change(op) => write!(
+                f,
+                "op {op:?} is none; expected create, symlink, mknod, bind, mkdir, remove, truncate, rename, link, \
+                 chmod, chown or utime"
+            ),
             InputFault::Path(path) => write!(f, "path {path:?} is not absolute and normal"),
             InputFault::LongPath => write!(f, "has a path of more than {LONGEST_PATH} bytes"),
             InputFault::Unclean(run) => write!(
@@ -214,6 +221,8 @@ pub enum UncleanRun {
     BeforeReady(u64),
     /// It says so itself.
     Bad,
+    /// Its last line has no count of the lines.
+    Uncounted,
     /// Lines are missing.
     Lines {
         /// How many there are by its last line.
@@ -232,6 +241,9 @@ impl fmt::Display for UncleanRun {
                 write!(f, "was stopped after {}.{} s, before it was ready", after / 1000, after / 100 % 10)
             }
             UncleanRun::Bad => f.write_str("ended badly"),
+            UncleanRun::Uncounted => {
+                f.write_str("does not say in its last line how many lines it has, so some may be missing")
+            }
             UncleanRun::Lines { written, read } => {
                 write!(f, "says that it has {written} lines, and has {read}")
             }

@@ -45,7 +45,7 @@ pub fn read(
         }
     }
     let mut notes = Vec::new();
-    let (mut observed, mut unknown, mut too_long) = (0u64, 0u64, 0u64);
+    let (mut observed, mut unknown, mut unknown_results, mut too_long) = (0u64, 0u64, 0u64, 0u64);
     let mut end: Option<End> = None;
     let mut numbered = BTreeSet::new();
     let mut cut = None;
@@ -60,6 +60,7 @@ pub fn read(
             Ok(Line::Observed(Observed { phase, observation, sha256, .. })) => {
                 observed += 1;
                 unknown += u64::from(observation.what == What::Unknown);
+                unknown_results += u64::from(!observation.has_known_result());
                 let mut facts = FactBuilder { run, phase, into, numbered: &mut numbered };
                 match facts.observe(&observation, sha256) {
                     // A call reaches such a file from its directory, and no rule can name it.
@@ -77,7 +78,13 @@ pub fn read(
         notes.push(format!("{name}:{}: the last line is cut, and was left out", reader.number));
     }
     if unknown > 0 {
-        notes.push(format!("{name}: {unknown} lines are of kinds that this remit does not know"));
+        notes.push(format!("{name}: {} of a kind that this remit does not know", counted(unknown, "line")));
+    }
+    if unknown_results > 0 {
+        notes.push(format!(
+            "{name}: {} with a result that this remit does not know",
+            counted(unknown_results, "line")
+        ));
     }
     if too_long > 0 {
         notes.push(format!(
@@ -91,6 +98,7 @@ pub fn read(
         None => Some(UncleanRun::NoEnd),
         Some(RunSummary { clean: false, ready: Some(false), .. }) => Some(UncleanRun::BeforeReady(lasted)),
         Some(end) if !end.clean => Some(UncleanRun::Bad),
+        Some(RunSummary { lines: None, .. }) => Some(UncleanRun::Uncounted),
         Some(RunSummary { lines: Some(lines), .. }) if *lines != observed => {
             Some(UncleanRun::Lines { written: *lines, read: observed })
         }
@@ -438,8 +446,9 @@ fn changed<'l>(
         "rename" => vec![(path, Did::Remove), (absolute(to)?, made)],
         "link" => vec![(absolute(to)?, made)],
         "ioctl" => vec![(path, Did::Ioctl)],
-        // chmod, chown, utime, xattr: no file rights govern them.
-        _ => Vec::new(),
+        // No file rights govern them.
+        "chmod" | "chown" | "utime" | "xattr" => Vec::new(),
+        other => return Err(InputFault::Change(other.to_owned())),
     })
 }
 

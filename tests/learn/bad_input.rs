@@ -49,6 +49,16 @@ fn bad_input_is_one_line_and_exit_code_2() {
         ),
         ("crash", good.replace("\"clean\":true", "\"clean\":false"), "ended badly"),
         ("lost", good.replace(&format!("{}\n", lines[4]), ""), "says that it has 17 lines, and has 16"),
+        (
+            "uncounted",
+            good.replace("\"lines\":17", "\"counted\":17"),
+            "does not say in its last line how many lines it has",
+        ),
+        (
+            "op",
+            good.replace("\"op\":\"rename\"", "\"op\":\"shift\""),
+            "op \"shift\" is none; expected create",
+        ),
         ("two", with(lines.len(), lines[1]), "stands after the end"),
         ("long", with(2, &"x".repeat(2 << 20)), ":3: is longer than 1 MiB"),
         ("evidence", "{\"evidence\":2,\"runs\":[]}".into(), "version 2 of the evidence is newer"),
