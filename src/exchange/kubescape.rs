@@ -266,14 +266,16 @@ impl ContainerReader {
         for (index, open) in opens.into_iter().enumerate() {
             let place = format!("opens/{index}");
             let mut rights = Rights::NONE;
+            let is_directory = open.flags.iter().flatten().any(|flag| flag == "O_DIRECTORY");
             for flag in open.flags.iter().flatten() {
                 match right(flag) {
                     Some(right) => rights |= right,
                     None => self.omit(format!("{place}/flags"), format!("{flag}: is not known")),
                 }
             }
-            if rights.is_empty() {
-                rights = Rights::READ;
+            // A directory is opened to list it.
+            if rights.is_empty() || (is_directory && rights == Rights::READ) {
+                rights = if is_directory { Rights::LIST } else { Rights::READ };
             }
             let wild = open.path.split('/').position(|part| part.contains(SEGMENT) || part.contains('*'));
             let plain: String = match wild {
@@ -281,7 +283,7 @@ impl ContainerReader {
                 Some(segments) => open.path.split('/').take(segments).collect::<Vec<_>>().join("/"),
             };
             // The kernel's view of the machine: for reading it comes with @runtime.
-            if plain.is_empty() || plain == "/" {
+            if plain.is_empty() || (plain == "/" && rights != Rights::LIST) {
                 self.omit(place, format!("{}: would be the whole image, left out", open.path));
                 continue;
             }
@@ -292,7 +294,7 @@ impl ContainerReader {
                     continue;
                 }
             };
-            if path.starts_with("/proc") && rights == Rights::READ {
+            if path.starts_with("/proc") && Rights::READ.contains(rights) {
                 continue;
             }
             if wild.is_some() {
@@ -384,12 +386,12 @@ impl ContainerReader {
 /// The rights that an open with this flag needs; none for flags that ask for none.
 fn right(flag: &str) -> Option<Rights> {
     Some(match flag {
-        "O_RDONLY" | "O_DIRECTORY" => Rights::READ,
+        "O_RDONLY" => Rights::READ,
         "O_WRONLY" | "O_APPEND" | "O_TRUNC" => Rights::WRITE,
         "O_RDWR" => Rights::READ | Rights::WRITE,
         "O_CREAT" | "O_TMPFILE" | "O_EXCL" => Rights::WRITE | Rights::CREATE,
         "O_CLOEXEC" | "O_NONBLOCK" | "O_NDELAY" | "O_NOFOLLOW" | "O_NOCTTY" | "O_NOATIME" | "O_PATH"
-        | "O_LARGEFILE" | "O_SYNC" | "O_DSYNC" | "O_ASYNC" | "O_DIRECT" => Rights::NONE,
+        | "O_DIRECTORY" | "O_LARGEFILE" | "O_SYNC" | "O_DSYNC" | "O_ASYNC" | "O_DIRECT" => Rights::NONE,
         _ => return None,
     })
 }

@@ -11,6 +11,8 @@ const MOST: usize = 64;
 pub enum Pattern {
     /// One path.
     Exact(String),
+    /// A directory itself, and no file in it: `/dir/`.
+    Directory(String),
     /// A directory and all below it.
     Below(String),
     /// A pattern that no directory has the same as: the directory that it lies in.
@@ -135,8 +137,9 @@ fn of(text: &str) -> Pattern {
     }
     if rest.is_empty() {
         return match literal.strip_suffix('/') {
-            Some(directory) if !directory.is_empty() => Pattern::In(directory.to_owned()),
-            _ => Pattern::Exact(literal),
+            Some("") => Pattern::Directory("/".to_owned()),
+            Some(directory) => Pattern::Directory(directory.to_owned()),
+            None => Pattern::Exact(literal),
         };
     }
     let (directory, name) = literal.rsplit_once('/').unwrap_or_default();
@@ -156,6 +159,7 @@ mod tests {
         let all = patterns(word, &variables)?;
         let one = |pattern: &Pattern| match pattern {
             Pattern::Exact(path) => path.clone(),
+            Pattern::Directory(path) => format!("directory {path}"),
             Pattern::Below(path) => format!("{path}/**"),
             Pattern::In(path) => format!("in {path}"),
         };
@@ -173,7 +177,8 @@ mod tests {
             ("/data/**", "/data/**"),
             ("/data/*", "in /data"),
             ("/data/a*", "in /data"),
-            ("/data/", "in /data"),
+            ("/data/", "directory /data"),
+            ("/", "directory /"),
             ("/etc/host[s]", "in /etc"),
             ("/**", "//**"),
             ("/a\\*b", "/a*b"),

@@ -342,26 +342,28 @@ impl<'f> RuleReader<'f> {
             return;
         }
         for pattern in all {
-            let (directory, is_wider) = match &pattern {
-                Pattern::Exact(path) => (path, false),
-                Pattern::Below(path) => (path, false),
-                Pattern::In(path) => (path, true),
+            let (directory, rights, is_wider) = match &pattern {
+                Pattern::Exact(path) | Pattern::Below(path) => (path, access.rights, false),
+                // To read a directory itself is to list it; rights to its names hold below it too.
+                Pattern::Directory(path) if access.rights == Rights::READ => (path, Rights::LIST, true),
+                Pattern::Directory(path) | Pattern::In(path) => (path, access.rights, true),
             };
             let Ok(at) = imported::path(directory) else {
                 self.omit(line, format!("{text}: {directory} is no absolute path, left out"));
                 continue;
             };
-            if at == Path::new("/") {
+            if at == Path::new("/") && rights != Rights::LIST {
                 self.omit(line, format!("{text}: would be the whole image, left out; {GRANT}"));
                 continue;
             }
-            if at.starts_with("/proc") && access.rights == Rights::READ {
+            if at.starts_with("/proc") && Rights::READ.contains(rights) {
                 continue;
             }
             if is_wider {
-                self.omit(line, format!("{text}: granted as {} and all below it", at.display()));
+                let what = if rights == Rights::LIST { "the names in " } else { "" };
+                self.omit(line, format!("{text}: granted as {what}{} and all below it", at.display()));
             }
-            self.files.add(at, access.rights);
+            self.files.add(at, rights);
         }
     }
 
@@ -382,7 +384,7 @@ impl<'f> RuleReader<'f> {
                     },
                     Err(error) => self.omit(line, error.to_string()),
                 },
-                Pattern::Below(path) | Pattern::In(path) => self.omit(
+                Pattern::Directory(path) | Pattern::Below(path) | Pattern::In(path) => self.omit(
                     line,
                     format!("{text}: a program has one path, left out; add those of {path} that are needed by hand"),
                 ),
@@ -450,6 +452,8 @@ impl<'f> RuleReader<'f> {
         for pattern in all {
             let (path, below) = match pattern {
                 Pattern::Exact(path) => (path, false),
+                // A directory is executed by none.
+                Pattern::Directory(_) => continue,
                 Pattern::Below(path) | Pattern::In(path) => (path, true),
             };
             let is_it = |program: &Path| match below {
@@ -476,7 +480,7 @@ impl<'f> RuleReader<'f> {
                 let (path, below) = match pattern {
                     Pattern::Exact(path) => (Path::new(path), false),
                     Pattern::Below(path) => (Path::new(path), true),
-                    Pattern::In(_) => continue,
+                    Pattern::Directory(_) | Pattern::In(_) => continue,
                 };
                 self.files.take(path, rights, below);
             }
@@ -484,8 +488,11 @@ impl<'f> RuleReader<'f> {
                 self.deny_exec(line, &all, &text);
             }
             let meets = all.iter().any(|pattern| {
-                let (Pattern::Exact(path) | Pattern::Below(path) | Pattern::In(path)) = pattern;
-                let granted = [Rights::READ, Rights::WRITE, Rights::CREATE, Rights::REMOVE];
+                let (Pattern::Exact(path)
+                | Pattern::Directory(path)
+                | Pattern::Below(path)
+                | Pattern::In(path)) = pattern;
+                let granted = [Rights::READ, Rights::LIST, Rights::WRITE, Rights::CREATE, Rights::REMOVE];
                 let of_kernel = path.starts_with("/proc") || path.starts_with("/sys");
                 granted
                     .into_iter()

@@ -95,6 +95,33 @@ fn what_is_denied_is_taken_from_what_is_granted() {
 }
 
 #[test]
+fn a_directory_itself_is_listed() {
+    let (text, omissions) = converted(
+        "/bin/a {\n / r,\n /srv/ r,\n /srv/x r,\n /data/ rw,\n /www/ r,\n /www/** r,\n /proc/ r,\n\
+         deny /srv/old/ r,\n}\n",
+    );
+    for line in [
+        r#"{ "path": "/", "allow": ["list"], "optional": true }"#,
+        r#"{ "path": "/srv/x", "allow": ["read"], "optional": true }"#,
+        r#"{ "path": "/data", "allow": ["read", "write", "create", "remove"], "optional": true }"#,
+        r#"{ "path": "/www", "allow": ["read"], "optional": true }"#,
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+    assert!(!text.contains(r#""path": "/srv","#), "that of / is enough:\n{text}");
+    assert_eq!(
+        omissions,
+        [
+            "line 2: / r: granted as the names in / and all below it",
+            "line 3: /srv/ r: granted as the names in /srv and all below it",
+            "line 5: /data/ rw: granted as /data and all below it",
+            "line 6: /www/ r: granted as the names in /www and all below it",
+            "line 9: deny /srv/old/ r: a profile takes nothing away; narrow the entry above it",
+        ]
+    );
+}
+
+#[test]
 fn a_profile_without_a_program_needs_an_entry() {
     let docker = "profile default { network, capability, file, umount, deny @{PROC}/* w, deny network alg, }";
     let Converted { result: (name, imported), mut omissions, .. } =

@@ -47,6 +47,23 @@ fn what_was_observed_becomes_entries() {
 }
 
 #[test]
+fn a_directory_that_was_opened_is_listed() {
+    let opens = [
+        "opens:",
+        "- { path: /, flags: [O_RDONLY, O_DIRECTORY] }",
+        "- { path: /srv, flags: [O_DIRECTORY, O_CLOEXEC] }",
+        "- { path: /srv/x, flags: [O_RDONLY] }\n",
+    ];
+    let text = NGINX.replacen("opens:\n", &opens.join("\n        "), 1);
+    let Converted { result, mut omissions, .. } = read(text.as_bytes(), None).expect("it is read");
+    let entry = Path::new("/usr/sbin/nginx");
+    let text = write(&result.profile("nginx", Some(entry), None, &mut omissions).expect("a profile"));
+    assert!(text.contains(r#"{ "path": "/", "allow": ["list"], "optional": true }"#), "{text}");
+    assert!(text.contains(r#"{ "path": "/srv/x", "allow": ["read"], "optional": true }"#), "{text}");
+    assert!(!text.contains(r#""path": "/srv","#), "that of / is enough: {text}");
+}
+
+#[test]
 fn a_container_is_named_where_there_are_several() {
     let Converted { result, .. } = read(NGINX.as_bytes(), Some("wait")).expect("it is there");
     assert_eq!(result.programs.expect("programs").len(), 1);
