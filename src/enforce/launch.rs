@@ -5,7 +5,7 @@
 //! errno. The socket is closed by the exec, so its end of file reports that the app runs.
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use caps::Capability;
 use nix::errno::Errno;
@@ -213,8 +213,9 @@ impl Child {
 
     fn receive(&self) -> Result<LaunchMessage, Errno> {
         let mut word = [0u8; 8];
-        let (length, listener) = sys::socket::receive(&self.socket, &mut word)?;
-        if let Some(listener) = listener {
+        let sys::socket::Message { length, descriptors, .. } =
+            sys::socket::receive(self.socket.as_fd(), &mut word)?;
+        if let Some(listener) = descriptors.into_iter().next() {
             return Ok(LaunchMessage::Listener(listener));
         }
         if length < 8 {

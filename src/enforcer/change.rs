@@ -19,11 +19,13 @@ impl TreeChange {
             TreeChange::MakeDirectory { .. } => make(AccessFs::MakeDir),
             TreeChange::MakeLink { .. } => make(AccessFs::MakeSym),
             TreeChange::MakeNode { mode } => make(match mode & libc::S_IFMT {
+                0 | libc::S_IFREG => AccessFs::MakeReg,
                 libc::S_IFIFO => AccessFs::MakeFifo,
                 libc::S_IFSOCK => AccessFs::MakeSock,
                 libc::S_IFCHR => AccessFs::MakeChar,
                 libc::S_IFBLK => AccessFs::MakeBlock,
-                _ => AccessFs::MakeReg,
+                // EPERM for a directory, EINVAL for another (mknod(2)).
+                _ => return None,
             }),
             TreeChange::Remove { directory } => {
                 let is_directory = there?.kind == FileKind::Directory;

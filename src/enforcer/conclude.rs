@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::conclusion::{Conclusion, NewDescriptor};
 use super::{Decision, Enforcer, InitRequest};
 use crate::enforcer::socket_registry::Socket;
-use crate::event::ActionTaken;
+use crate::event::{ActionTaken, ErrnoName};
 use crate::notify::caller::Caller;
 use crate::notify::unreadable::UNREADABLE;
 use crate::plan::PR_SET_DUMPABLE;
@@ -61,8 +61,8 @@ impl Enforcer {
         }
     }
 
-    /// No answer lets a call continue that may truncate past the kernel's rules. openat2(2) is then
-    /// one that the kernel does not have: a library opens by openat(2) in its place.
+    /// A call that may truncate a file without a Landlock rule is never continued. openat2(2) fails with
+    /// ENOSYS, so that libraries fall back to openat(2).
     pub(super) fn unless_it_truncates(
         &mut self,
         conclusion: Conclusion,
@@ -101,15 +101,19 @@ impl Enforcer {
                 Conclusion::Answer(denied(refusal, call, caller))
             }
             OnViolation::Kill => {
-                self.report(refusal, caller, ActionTaken::Killed);
+                let mut violation = self.violation(refusal, caller, ActionTaken::Killed);
                 // A caller that still waits after the pidfd was made is the process that it refers to.
                 let killed = process::pidfd(caller.tgid.as_raw()).and_then(|fd| {
                     // Where the notification cannot be checked, the answer fails as well.
-                    if self.waits() == Ok(true) { signal::send_pidfd(&fd, libc::SIGKILL) } else { Ok(()) }
+                    let kill = || signal::send_pidfd(&fd, libc::SIGKILL);
+                    if self.waits() == Ok(true) { caller.with_real_ids(kill) } else { Ok(()) }
                 });
                 if let Err(errno) = killed {
                     tracing::error!(pid = %caller.tgid, %errno, call = call.name, "could not be killed");
+                    violation.action = ActionTaken::Denied;
+                    violation.errno = Some(ErrnoName(refusal.errno));
                 }
+                self.record(violation);
                 Conclusion::Answer(Answer::Fail(refusal.errno))
             }
             OnViolation::Stop => {
@@ -125,8 +129,8 @@ impl Enforcer {
     /// an answer, the call would begin anew after it: there the answer comes first.
     pub(super) fn exceeds_limit(&self, id: NotificationId, caller: &Caller) -> Result<(), Errno> {
         let signal = || {
-            if let Err(errno) = signal::send_thread(caller.tgid.as_raw(), caller.tid.as_raw(), libc::SIGXFSZ)
-            {
+            let (tgid, tid) = (caller.tgid.as_raw(), caller.tid.as_raw());
+            if let Err(errno) = caller.with_real_ids(|| signal::send_thread(tgid, tid, libc::SIGXFSZ)) {
                 tracing::debug!(tid = %caller.tid, %errno, "SIGXFSZ could not be sent");
             }
         };

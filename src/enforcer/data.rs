@@ -1,7 +1,7 @@
 //! Looks at a directory below a directory of programs: is it data? See [`policy::data`].
 //!
 //! What it was found to be is remembered. A directory of data stays one: what the app makes there
-//! was made by the supervisor, which makes no code. One that is closed is looked at again when a
+//! was made by the supervisor, which makes no code. One that is not data is read again when a
 //! name in it has changed.
 //!
 //! [`policy::data`]: crate::policy::data
@@ -22,7 +22,7 @@ use crate::notify::caller::Caller;
 use crate::notify::resolve::Found;
 use crate::policy::data::{self, ListedEntry};
 
-/// A directory with more names is closed.
+/// A directory with more names is not treated as data.
 const MOST: usize = 16 << 10;
 
 impl Enforcer {

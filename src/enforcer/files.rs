@@ -3,7 +3,8 @@
 //! Each path is read and resolved once. Where the profile grants the access and the kernel's own
 //! rules allow it, the call continues; where it is granted and no rule of the kernel's can allow
 //! it (a name that did not exist at the start), the supervisor [performs](super::perform) it on
-//! what was resolved. The inode that a name's rights are for is defined in [`verdict::inode`](crate::policy::inode).
+//! what was resolved. The inode that a name's rights are for is defined in
+//! [`policy::inode`](crate::policy::inode).
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -38,13 +39,13 @@ use crate::profile::{Rights, Watch};
 const ENVIRON: &str = "environ";
 
 impl Enforcer {
-    /// Where the path cannot be resolved it fails as in the kernel.
+    /// Decides an open. A path that cannot be resolved fails with the kernel's errno.
     pub(super) fn open(&mut self, call: &Call, caller: &Caller) -> Decision {
         let open = match Open::decode(call, &self.memory_of(caller)) {
             Ok(open) => open,
             Err(errno) => return unknown(errno),
         };
-        // openat2 is notified in any case.
+        // An openat2 is always notified, so a read that is refused is reported.
         let reads = open.flags & WRITES as i32 == 0 && call.name != Some("openat2");
         match self.decide_open(caller, &open, self.rules.never_continues(call)) {
             // Landlock refuses it.

@@ -370,9 +370,9 @@ impl Enforcer {
         self.trace_first(Operation::BecomeUnreadable, caller)
     }
 
-    /// Has a process traced before its call continues. Where no exec is checked, none that is in
-    /// flight is known to be over: to trace a thread then would wait for that exec, and the
-    /// exec for a thread that is traced already.
+    /// Has a process traced before its call continues. Without the post-exec verification the supervisor
+    /// does not know when an exec is over. To attach during one would deadlock: PTRACE_SEIZE waits for the
+    /// lock of the exec, and the exec waits for a traced thread to be reaped.
     fn trace_first(&mut self, operation: Operation, caller: &Caller) -> Decision {
         let traces =
             self.tracer.is_some() && (self.rules.checks() || !self.memory.memory_cache.is_executing(caller));

@@ -69,8 +69,9 @@ impl Enforcer {
                     let mode = mode_of(found, open.mode, caller);
                     openat(&found.parent, found.name.as_os_str(), (flags - OFlag::O_TRUNC) | by_name, mode)?
                 }
-                // A file without a name, in this directory.
+                // A file without a name, in this directory; with O_EXCL it never gets one (open(2)).
                 Some(target) if requested.contains(OFlag::O_TMPFILE) => {
+                    let flags = flags | (requested & OFlag::O_EXCL);
                     openat(AT_FDCWD, &*path_of(target), flags, mode_of(found, open.mode, caller))?
                 }
                 Some(target) => {
@@ -139,13 +140,18 @@ impl Enforcer {
                 mkdirat(parent, name, mode_of(found, *mode, caller)).map(|()| None)
             }
             TreeChange::MakeNode { mode } => {
-                let kind = SFlag::from_bits_truncate(mode & libc::S_IFMT);
+                let kind = mode & libc::S_IFMT;
                 let bits = mode_of(found, *mode, caller);
                 match kind {
-                    SFlag::S_IFCHR | SFlag::S_IFBLK => Err(Errno::EPERM),
-                    SFlag::S_IFIFO | SFlag::S_IFSOCK => mknodat(parent, name, kind, bits, 0).map(|()| None),
-                    _ => openat(parent, name, OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC, bits)
-                        .map(Some),
+                    0 | libc::S_IFREG => {
+                        let new = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+                        openat(parent, name, new, bits).map(Some)
+                    }
+                    libc::S_IFIFO | libc::S_IFSOCK => {
+                        mknodat(parent, name, SFlag::from_bits_truncate(kind), bits, 0).map(|()| None)
+                    }
+                    libc::S_IFCHR | libc::S_IFBLK | libc::S_IFDIR => Err(Errno::EPERM),
+                    _ => Err(Errno::EINVAL),
                 }
             }
             TreeChange::MakeLink { text } => symlinkat(OsStr::from_bytes(text), parent, name).map(|()| None),

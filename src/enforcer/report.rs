@@ -20,8 +20,18 @@ impl Enforcer {
     }
 
     pub(super) fn report(&mut self, refusal: &Denial, caller: &Caller, action: ActionTaken) {
+        let violation = self.violation(refusal, caller, action);
+        self.record(violation);
+    }
+
+    /// The event of a denial, which can be made only while the caller is there.
+    pub(super) fn violation(&mut self, refusal: &Denial, caller: &Caller, action: ActionTaken) -> Violation {
         let process = self.process(caller);
-        self.report_of(refusal, caller, process, action);
+        self.violation_of(refusal, caller, process, action)
+    }
+
+    pub(super) fn record(&self, violation: Violation) {
+        self.writer.record(Event::Violation(Box::new(violation)));
     }
 
     /// Reports a denial to a process that may run another program by now: `program` is the one
@@ -40,13 +50,20 @@ impl Enforcer {
             executable: program.map(|path| ExecutablePath { path }),
             args: None,
         };
-        self.report_of(refusal, caller, process, action);
+        let violation = self.violation_of(refusal, caller, process, action);
+        self.record(violation);
     }
 
-    fn report_of(&mut self, refusal: &Denial, caller: &Caller, process: Process, action: ActionTaken) {
+    fn violation_of(
+        &mut self,
+        refusal: &Denial,
+        caller: &Caller,
+        process: Process,
+        action: ActionTaken,
+    ) -> Violation {
         let document = || self.memory.document.get_or_init(|| profile::value(&self.document));
         let hint = refusal.want.as_ref().map(|want| hint(document(), want)).unwrap_or_default();
-        let event = Violation {
+        Violation {
             kind: refusal.kind,
             action,
             // A process that is killed after its exec gets no errno.
@@ -58,8 +75,7 @@ impl Enforcer {
             process,
             ancestors: self.ancestors(caller),
             hint,
-        };
-        self.writer.record(Event::Violation(Box::new(event)));
+        }
     }
 
     /// Reports an exec that continues. Its set-id bits have no effect with no_new_privs, which is

@@ -142,12 +142,7 @@ impl Enforcer {
             }
             name => name,
         };
-        Ok(match name.as_deref() {
-            Ok([b'T', b'C', b'P', ..]) => Protocol::Tcp,
-            Ok([b'U', b'D', b'P', ..]) => Protocol::Udp,
-            Ok([b'P', b'I', b'N', b'G', ..]) => Protocol::Ping,
-            _ => Protocol::Other,
-        })
+        Ok(name.map_or(Protocol::Other, |name| Protocol::of(&name)))
     }
 
     /// The inode of the socket that a caller's descriptor is open on.

@@ -66,6 +66,35 @@ impl Caller {
         Caller { tid, tgid: Pid::from_raw(tid.as_raw()), ..Caller::default() }
     }
 
+    /// Performs `act`, which may need the ids of another user, with the caller's real ids taken on
+    /// for the moment (ptrace(2), kill(2)). In that moment this user may signal the supervisor: every signal is blocked here,
+    /// and the kernel protects an init from the two that cannot be.
+    ///
+    /// # Errors
+    /// Those of `act`; EPERM where the real ids cannot be taken on.
+    pub fn with_real_ids(&self, act: impl Fn() -> Result<(), Errno>) -> Result<(), Errno> {
+        let theirs = (self.uids[0], self.gids[0]);
+        let own = || (nix::unistd::getuid(), nix::unistd::getgid());
+        match act() {
+            Err(Errno::EPERM) if theirs != own() => {
+                let (uid, gid) = own();
+                // A runtime's filter refuses getuid or getgid: what is not known cannot be
+                // restored.
+                if uid.as_raw() == u32::MAX || gid.as_raw() == u32::MAX {
+                    return Err(Errno::EPERM);
+                }
+                let answer = credentials::set_real_ids(theirs.0, theirs.1).and_then(|()| act());
+                if let Err(errno) = credentials::set_real_ids(uid, gid) {
+                    // The kernel would check all its calls as another user's.
+                    tracing::error!(%errno, "the worker could not restore its own ids");
+                    std::process::abort();
+                }
+                answer.map_err(|errno| if errno == Errno::ESRCH { errno } else { Errno::EPERM })
+            }
+            answer => answer,
+        }
+    }
+
     /// Opens the caller's descriptor of this number.
     ///
     /// # Errors

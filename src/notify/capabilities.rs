@@ -131,8 +131,6 @@ pub fn bind(port: u16, first: u16) -> Option<Capability> {
 
 /// The capability that a call needs by its registers alone.
 pub fn by_registers(call: &Call, caller: &Caller) -> Option<Capability> {
-    const PR_CAPBSET_DROP: u64 = 24;
-    const PR_SET_SECUREBITS: u64 = 28;
     let a = call.args;
     let name = call.name?;
     let handler = call.handler();
@@ -148,7 +146,9 @@ pub fn by_registers(call: &Call, caller: &Caller) -> Option<Capability> {
             let raw = kind == libc::SOCK_RAW && matches!(family, libc::AF_INET | libc::AF_INET6);
             (raw || family == libc::AF_PACKET).then_some(Capability::CAP_NET_RAW)
         }
-        "prctl" if matches!(a[0], PR_CAPBSET_DROP | PR_SET_SECUREBITS) => Some(Capability::CAP_SETPCAP),
+        "prctl" if matches!(a[0] as i32, libc::PR_CAPBSET_DROP | libc::PR_SET_SECUREBITS) => {
+            Some(Capability::CAP_SETPCAP)
+        }
         _ if handler == Handler::Change(Change::MakeNode) => {
             call.argument(Arg::Mode).is_some_and(is_device).then_some(Capability::CAP_MKNOD)
         }
@@ -269,6 +269,8 @@ mod tests {
         assert_eq!(needed("socket", [16, 3, 0, 0, 0, 0]), None, "netlink");
         assert_eq!(needed("socket", [17, 2, 0, 0, 0, 0]), Some(Capability::CAP_NET_RAW));
         assert_eq!(needed("prctl", [24, 0, 0, 0, 0, 0]), Some(Capability::CAP_SETPCAP));
+        let half = 0x1_0000_0018;
+        assert_eq!(needed("prctl", [half, 0, 0, 0, 0, 0]), Some(Capability::CAP_SETPCAP), "an int");
         assert_eq!(needed("prctl", [15, 0, 0, 0, 0, 0]), None);
         assert_eq!(needed("mknod", [0, 0o020_666, 0, 0, 0, 0]), Some(Capability::CAP_MKNOD));
         assert_eq!(needed("mknod", [0, 0o010_666, 0, 0, 0, 0]), None);

@@ -6,7 +6,7 @@
 //! those of a module, and then the module. The supervisor performs what is done in a directory of
 //! data. Nothing that was made there is ever a program, since it did not come with the image; so
 //! the rule is in force only where times show that, and execs are verified. When in doubt a
-//! directory is closed.
+//! directory is not treated as data, and changes in it are refused.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

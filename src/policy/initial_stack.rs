@@ -25,7 +25,7 @@ pub struct InitialStack {
     pub by_loader: bool,
 }
 
-/// StackVariables that a rule may deny.
+/// Variables that a rule may deny.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StackVariables {
     /// As they stand in envp: names with values.

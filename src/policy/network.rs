@@ -95,7 +95,7 @@ impl Address {
 /// The protocol of a socket's descriptor, by the kernel's name for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// `TCP`, `TCPv6`.
+    /// `TCP`, `TCPv6`, and MPTCP, which has the ports of TCP.
     Tcp,
     /// `UDP`, `UDPv6`, `UDPLITE`…
     Udp,
@@ -103,6 +103,19 @@ pub enum Protocol {
     Ping,
     /// Another protocol, or an unknown one.
     Other,
+}
+
+impl Protocol {
+    /// The protocol of this name, as sockfs has it (`name` of struct proto, include/net/sock.h).
+    pub fn of(name: &[u8]) -> Protocol {
+        let is = |word: &str| name.starts_with(word.as_bytes());
+        match () {
+            () if is("TCP") || is("MPTCP") => Protocol::Tcp,
+            () if is("UDP") => Protocol::Udp,
+            () if is("PING") => Protocol::Ping,
+            () => Protocol::Other,
+        }
+    }
 }
 
 /// The call that uses an address.

@@ -1,5 +1,5 @@
-//! StackVariables by which a process makes another run code, by their values: what a value names may be
-//! let be where no process inside can change what is there. It is then no more than a library that
+//! Variables by which a process makes another run code, by their values: what a value names may stay
+//! where no process inside can change what is there. It is then no more than a library that
 //! the program itself needs.
 //!
 //! What this rests on cannot change after it was read: every folder on the way, every link, the

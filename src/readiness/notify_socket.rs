@@ -9,7 +9,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -17,10 +17,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recv, recvmsg, setsockopt, socketpair,
-    sockopt,
-};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, setsockopt, socketpair, sockopt};
 
 use crate::plan::NotifyTransport;
 use crate::sys;
@@ -186,22 +183,12 @@ fn state_lines(message: &[u8]) -> Vec<u8> {
 }
 
 /// The next message, if there is one: `Some(None)` where its sender is in another pid namespace
-/// that shares the network namespace.
+/// that shares the network namespace. Descriptors that came along are closed.
 fn from_inside(socket: &UnixDatagram) -> Option<Option<Vec<u8>>> {
     let mut buffer = [0; LONGEST];
-    let mut data = [IoSliceMut::new(&mut buffer)];
-    let mut control = nix::cmsg_space!(nix::libc::ucred);
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut data, Some(&mut control), flags).ok()?;
-    let length = message.bytes;
-    let sender = message.cmsgs().ok().and_then(|mut all| {
-        all.find_map(|one| match one {
-            ControlMessageOwned::ScmCredentials(from) => Some(from.pid()),
-            _ => None,
-        })
-    });
-    let inside = sender.is_some_and(|pid| pid != 0);
-    Some(inside.then(|| buffer[..length].to_vec()))
+    let message = sys::socket::receive(socket.as_fd(), &mut buffer).ok()?;
+    let inside = message.sender.is_some_and(|pid| pid != 0);
+    Some(inside.then(|| buffer[..message.length].to_vec()))
 }
 
 /// Whether the other end is closed, or shut down for writing.
@@ -325,6 +312,17 @@ mod tests {
         let mut buffer = [0; 64];
         let length = outer.recv(&mut buffer).expect("passed on");
         assert_eq!(&buffer[..length], b"STATUS=up\nREADY=1");
+        // Descriptors that come along, more than one message of another kind would have, are closed.
+        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+        let descriptors = [writer.as_raw_fd(); 3];
+        let rights = [nix::sys::socket::ControlMessage::ScmRights(&descriptors)];
+        let data = [io::IoSlice::new(b"FDSTORE=1\nREADY=1")];
+        let to = UnixAddr::new_abstract(hidden).expect("a name");
+        nix::sys::socket::sendmsg(app.as_raw_fd(), &data, &rights, MsgFlags::empty(), Some(&to))
+            .expect("sent");
+        drop(writer);
+        assert!(notify_socket.poll_messages());
+        assert_eq!(nix::unistd::read(&reader, &mut [0]), Ok(0), "no end for writing is left");
         // A missing outer socket does not prevent the start.
         assert!(
             NotifySocket::open(NotifyTransport::AbstractSocket, Some(OsStr::new("/missing/socket")))

@@ -87,8 +87,7 @@ impl StartupState {
         self.when
     }
 
-    /// ReadyCondition [`StartupInput::Timeout`] is waited for, as time since the launch; never again once
-    /// it is over.
+    /// When [`StartupInput::Timeout`] is due, as time since the launch; `None` once start-up is over.
     pub const fn deadline(&self) -> Option<Duration> {
         self.deadline
     }

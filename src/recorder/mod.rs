@@ -1,9 +1,10 @@
 //! Learning: the worker that lets every notified call continue and records it.
 //!
-//! It observes a call before it continues, since later a name may lead to another file. Then the
-//! call continues, whatever was observed; then it is recorded. The call's result is not known, so
-//! the predictable errors are recorded: a name that does not exist, a capability that the caller
-//! lacks.
+//! It observes a call before it continues, since later a name may lead to another file, records what it
+//! observed, and then answers: the call continues, whatever was observed, except an open of the app's
+//! streams at /proc/1/fd, which the supervisor answers with a descriptor or an errno. The call's result is
+//! not known, so the predictable errors are recorded: a name that does not exist, a capability that the
+//! caller lacks.
 
 #![forbid(unsafe_code)]
 

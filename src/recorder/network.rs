@@ -99,7 +99,7 @@ impl Recorder {
             let ours = PathBuf::from(format!("/proc/self/fd/{}", socket.as_raw_fd()));
             crate::sys::process::socket_protocol(&ours)
         });
-        name.map_or(Protocol::Other, |name| protocol_of(&name))
+        name.map_or(Protocol::Other, |name| Protocol::of(&name))
     }
 
     /// Remembers the inode of a socket that is about to listen.
@@ -121,15 +121,6 @@ impl Recorder {
             }
             self.sockets.push(inode);
         }
-    }
-}
-
-/// The protocol of this kernel name. MPTCP has the ports and the rules of TCP.
-fn protocol_of(name: &[u8]) -> Protocol {
-    match name {
-        [b'T', b'C', b'P', ..] | [b'M', b'P', b'T', b'C', b'P', ..] => Protocol::Tcp,
-        [b'U', b'D', b'P', ..] => Protocol::Udp,
-        _ => Protocol::Other,
     }
 }
 
@@ -155,20 +146,6 @@ pub(super) fn listens(sockets: &[u64]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_protocol_goes_by_the_kernels_name() {
-        for (name, protocol) in [
-            ("TCP", Protocol::Tcp),
-            ("TCPv6", Protocol::Tcp),
-            ("MPTCP", Protocol::Tcp),
-            ("MPTCPv6", Protocol::Tcp),
-            ("UDPv6", Protocol::Udp),
-            ("UNIX-STREAM", Protocol::Other),
-        ] {
-            assert_eq!(protocol_of(name.as_bytes()), protocol, "{name}");
-        }
-    }
 
     #[test]
     fn a_socket_of_this_process_is_found_by_its_inode() {

@@ -1,7 +1,7 @@
 //! Sockets whose addresses are bytes of any family: the address that another process passed,
 //! copied once (bind(2), connect(2)).
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
@@ -64,25 +64,63 @@ pub fn send_descriptor(socket: &OwnedFd, fd: &OwnedFd, more: [u64; 3]) -> Result
         .map(drop)
 }
 
-/// Receives a message that waits in a socket of the unix domain: how many bytes it has, and
-/// the first descriptor that came along; others are closed.
+/// A message of a socket of the unix domain.
+#[derive(Debug)]
+pub struct Message {
+    /// How many bytes it has.
+    pub length: usize,
+    /// The descriptors that came along, every one of them (SCM_RIGHTS).
+    pub descriptors: Vec<OwnedFd>,
+    /// The sender's pid in this pid namespace, where the socket has SO_PASSCRED; 0 for a process of
+    /// another one.
+    pub sender: Option<i32>,
+}
+
+/// Receives a message that waits in a socket of the unix domain.
 ///
 /// # Errors
 /// As recvmsg(2); EAGAIN where none waits.
-pub fn receive(socket: &OwnedFd, bytes: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
-    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
-    let mut parts = [std::io::IoSliceMut::new(bytes)];
-    let mut space = nix::cmsg_space!([i32; 1]);
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
-    let mut received = Vec::new();
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(fds) = control {
-            // SAFETY: the kernel has just put them into our table, and nothing else owns them.
-            received.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+pub fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<Message, Errno> {
+    /// The most descriptors that one message has (SCM_MAX_FD, net/scm.h).
+    const DESCRIPTORS: usize = 253;
+    /// Room for all control messages that can come, each with its header. The kernel installs what fits of
+    /// a list of descriptors, so one that does not fit would be open and not known here.
+    const ROOM: usize = (DESCRIPTORS * size_of::<i32>() + size_of::<libc::ucred>()).div_ceil(8) + 8;
+    let mut control = [0u64; ROOM];
+    let mut data = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // SAFETY: a header made of integers and pointers, for which zeros are values.
+    let mut header = unsafe { std::mem::zeroed::<libc::msghdr>() };
+    header.msg_iov = &raw mut data;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&control) as _;
+    let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
+    // SAFETY: the header leads to live buffers of the sizes that it says.
+    let length = check(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) } as i64)? as usize;
+    let mut message = Message { length, descriptors: Vec::new(), sender: None };
+    // SAFETY: the kernel has filled the control buffer up to msg_controllen; the macros of cmsg(3) give
+    // headers within it, and the data of each up to its cmsg_len. The descriptors have just been installed,
+    // and nothing else owns them.
+    unsafe {
+        let mut one = libc::CMSG_FIRSTHDR(&raw const header);
+        while let Some(found) = one.as_ref() {
+            let data = libc::CMSG_DATA(one);
+            let bytes = found.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+            match (found.cmsg_level, found.cmsg_type) {
+                (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
+                    let list = data.cast::<i32>();
+                    let owned = |at| OwnedFd::from_raw_fd(list.add(at).read_unaligned());
+                    message.descriptors.extend((0..bytes / size_of::<i32>()).map(owned));
+                }
+                (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if bytes >= size_of::<libc::ucred>() => {
+                    message.sender = Some(data.cast::<libc::ucred>().read_unaligned().pid);
+                }
+                _ => {}
+            }
+            one = libc::CMSG_NXTHDR(&raw const header, one);
         }
     }
-    Ok((message.bytes, received.into_iter().next()))
+    Ok(message)
 }
 
 /// Receives the first descriptor that waits in a socket of the unix domain, and drops the
@@ -91,7 +129,7 @@ pub fn receive(socket: &OwnedFd, bytes: &mut [u8]) -> Result<(usize, Option<Owne
 /// # Errors
 /// As [`receive`]; EBADMSG where none was sent.
 pub fn receive_descriptor(socket: &OwnedFd) -> Result<OwnedFd, Errno> {
-    receive(socket, &mut [0])?.1.ok_or(Errno::EBADMSG)
+    receive(socket.as_fd(), &mut [0])?.descriptors.into_iter().next().ok_or(Errno::EBADMSG)
 }
 
 /// Binds a socket.
@@ -148,4 +186,47 @@ pub fn unix_path(path: &[u8]) -> Result<Vec<u8>, Errno> {
         return Err(Errno::ENAMETOOLONG);
     }
     Ok([&(libc::AF_UNIX as u16).to_ne_bytes()[..], path, &[0]].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+
+    use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+
+    use super::*;
+
+    #[test]
+    fn every_descriptor_of_a_message_is_owned() {
+        let (ours, theirs) = pair().expect("a pair");
+        for count in [1, 2, 3, 253] {
+            let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+            let descriptors = vec![writer.as_raw_fd(); count];
+            let rights = [ControlMessage::ScmRights(&descriptors)];
+            sendmsg::<()>(theirs.as_raw_fd(), &[IoSlice::new(b"ab")], &rights, MsgFlags::empty(), None)
+                .expect("sent");
+            drop(writer);
+            let mut bytes = [0; 2];
+            let message = receive(ours.as_fd(), &mut bytes).expect("received");
+            assert_eq!((message.length, message.descriptors.len(), message.sender), (2, count, None));
+            assert_eq!(&bytes, b"ab");
+            drop(message);
+            assert_eq!(nix::unistd::read(&reader, &mut [0]), Ok(0), "{count}: no end for writing is left");
+        }
+        assert_eq!(receive(ours.as_fd(), &mut [0]).map(drop), Err(Errno::EAGAIN));
+    }
+
+    #[test]
+    fn the_first_of_several_descriptors_is_taken() {
+        let (ours, theirs) = pair().expect("a pair");
+        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+        let descriptors = [reader.as_raw_fd(), writer.as_raw_fd(), writer.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        sendmsg::<()>(theirs.as_raw_fd(), &[IoSlice::new(b"x")], &rights, MsgFlags::empty(), None)
+            .expect("sent");
+        drop((reader, writer));
+        let first = receive_descriptor(&ours).expect("the first");
+        assert_eq!(nix::unistd::read(&first, &mut [0]), Ok(0), "the others are closed");
+        assert_eq!(receive_descriptor(&ours).map(drop), Err(Errno::EAGAIN));
+    }
 }

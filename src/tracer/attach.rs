@@ -11,7 +11,7 @@ use crate::ids::{Pid, Tid};
 use crate::notify::caller::Caller;
 use crate::procfs::processes;
 use crate::procfs::status::ThreadStatus;
-use crate::sys::{credentials, ptrace};
+use crate::sys::ptrace;
 
 impl Tracer {
     /// Attaches to the thread or the process of a call. A tid is not a thread: the notification
@@ -27,7 +27,7 @@ impl Tracer {
             Operation::Exec { .. } | Operation::MapCode { .. } => {
                 // Below Linux 5.19 it is traced until its next exec, with what it makes.
                 let children = if self.wait_killable { 0 } else { ptrace::CHILDREN };
-                let result = self.attach_thread(tid, &call.caller, ptrace::EXECS | children);
+                let result = Tracer::attach_thread(tid, &call.caller, ptrace::EXECS | children);
                 attached.extend(result.is_ok().then_some(tid));
                 result
             }
@@ -41,9 +41,9 @@ impl Tracer {
         Attachment::Tried { attached, result, valid: self.is_valid(call.id) }
     }
 
-    fn attach_thread(&self, tid: Tid, caller: &Caller, options: u64) -> Result<(), Errno> {
+    fn attach_thread(tid: Tid, caller: &Caller, options: u64) -> Result<(), Errno> {
         let options = options | ptrace::EXIT_KILL | ptrace::CALLS;
-        self.as_caller(caller, || ptrace::attach(tid.as_raw(), options))
+        caller.with_real_ids(|| ptrace::attach(tid.as_raw(), options))
     }
 
     /// Attaches to every thread of a process and to all that they will make: until a pass over
@@ -63,7 +63,7 @@ impl Tracer {
             // By /proc: a thread that a traced one has just made is not in the table yet.
             let mut is_last = true;
             for tid in tids.filter(|tid| thread_of_ours(*tid).is_none()) {
-                match self.attach_thread(tid, caller, ptrace::EXECS | ptrace::CHILDREN) {
+                match Tracer::attach_thread(tid, caller, ptrace::EXECS | ptrace::CHILDREN) {
                     Ok(()) => {
                         attached.push(tid);
                         is_last = false;
@@ -82,36 +82,6 @@ impl Tracer {
             }
         }
         Err(Errno::EAGAIN)
-    }
-
-    /// Performs `act`, which may need the ids of another user, with its real ids taken on for the
-    /// moment. In that moment this user may signal the supervisor: every signal is blocked here,
-    /// and the kernel protects an init from the two that cannot be.
-    pub(super) fn as_caller(
-        &self,
-        caller: &Caller,
-        act: impl Fn() -> Result<(), Errno>,
-    ) -> Result<(), Errno> {
-        let theirs = (caller.uids[0], caller.gids[0]);
-        let own = || (nix::unistd::getuid(), nix::unistd::getgid());
-        match act() {
-            Err(Errno::EPERM) if theirs != own() => {
-                let (uid, gid) = own();
-                // A runtime's filter refuses getuid or getgid: what is not known cannot be
-                // restored.
-                if uid.as_raw() == u32::MAX || gid.as_raw() == u32::MAX {
-                    return Err(Errno::EPERM);
-                }
-                let answer = credentials::set_real_ids(theirs.0, theirs.1).and_then(|()| act());
-                if let Err(errno) = credentials::set_real_ids(uid, gid) {
-                    // The kernel would check all its calls as another user's.
-                    tracing::error!(%errno, "the worker could not restore its own ids");
-                    std::process::abort();
-                }
-                answer.map_err(|errno| if errno == Errno::ESRCH { errno } else { Errno::EPERM })
-            }
-            answer => answer,
-        }
     }
 
     /// Whether a thread is traced, and not another one that had its tid before.

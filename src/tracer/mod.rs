@@ -227,7 +227,7 @@ impl Tracer {
     fn kill_caller(&self, call: &TracedCall) {
         let killed = process::pidfd(call.pid().as_raw()).and_then(|fd| {
             if self.is_valid(call.id) {
-                self.as_caller(&call.caller, || signal::send_pidfd(&fd, libc::SIGKILL))
+                call.caller.with_real_ids(|| signal::send_pidfd(&fd, libc::SIGKILL))
             } else {
                 Ok(())
             }
@@ -241,7 +241,7 @@ impl Tracer {
     /// that is stopped at an exec.
     fn kill(&self, pid: Pid, caller: Option<&Caller>) {
         let kill = || signal::send(pid.as_raw(), libc::SIGKILL);
-        match caller.map_or_else(kill, |caller| self.as_caller(caller, kill)) {
+        match caller.map_or_else(kill, |caller| caller.with_real_ids(kill)) {
             Ok(()) | Err(Errno::ESRCH) => {}
             // It stays stopped until the supervisor ends, and is killed then (EXITKILL).
             Err(errno) => tracing::error!(%pid, %errno, "could not be killed"),

@@ -181,3 +181,21 @@ fn sockets_are_made_of_the_kinds_that_entries_bring() {
         assert_eq!(rules.makes(requested[0], requested[1], requested[2]), made, "{requested:?}");
     }
 }
+
+#[test]
+fn a_protocol_goes_by_the_kernels_name() {
+    for (name, protocol) in [
+        ("TCP", Protocol::Tcp),
+        ("TCPv6", Protocol::Tcp),
+        ("MPTCP", Protocol::Tcp),
+        ("MPTCPv6", Protocol::Tcp),
+        ("UDPv6", Protocol::Udp),
+        ("UDPLITE", Protocol::Udp),
+        ("PINGv6", Protocol::Ping),
+        ("UNIX-STREAM", Protocol::Other),
+        ("XTCP", Protocol::Other),
+        ("", Protocol::Other),
+    ] {
+        assert_eq!(Protocol::of(name.as_bytes()), protocol, "{name}");
+    }
+}
