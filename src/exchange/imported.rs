@@ -13,7 +13,7 @@ use crate::profile::{
 pub struct Imported {
     /// Programs; the entries are marked.
     pub programs: Option<Vec<Program>>,
-    /// RightsByPath and groups of files.
+    /// Rights by path and groups of files.
     pub files: Option<Vec<FileEntry>>,
     /// Endpoints.
     pub network: Option<Network>,
@@ -162,7 +162,7 @@ fn spare_programs(profile: &mut Profile, omissions: &mut Vec<Omission>) {
     profile.files = files;
 }
 
-/// RightsByPath by path, with the rights of all that names them; in the order of the paths.
+/// Rights by path, with the rights of all that names them; in the order of the paths.
 #[derive(Debug, Default)]
 pub(super) struct RightsByPath(std::collections::BTreeMap<PathBuf, Rights>);
 

@@ -1,7 +1,11 @@
 //! The rules of incidents: what an event is a sign of. Their ids are stable; docs/events.md lists
 //! them.
 
+use std::path::Path;
+
 use crate::event::record::{EventRecord, ObjectRecord};
+use crate::plan::secrets::is_secret;
+use crate::review::known::{KnownProgram, known};
 
 use super::severity::IncidentSeverity;
 
@@ -119,12 +123,6 @@ pub(super) fn rule(id: &str) -> &'static IncidentRule {
     found.unwrap_or(&INCIDENT_RULES[INCIDENT_RULES.len() - 1])
 }
 
-const SHELLS: [&str; 12] =
-    ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "csh", "tcsh", "fish", "rbash", "busybox"];
-
-const INTERPRETERS: [&str; 11] =
-    ["python", "perl", "ruby", "php", "node", "lua", "luajit", "tclsh", "gawk", "mawk", "bun"];
-
 const DOWNLOADERS: [&str; 30] = [
     "curl",
     "wget",
@@ -194,14 +192,12 @@ const STARTUP: [&str; 15] = [
     "/etc/update-motd.d/",
 ];
 
-/// Parts of the names of files with credentials.
-const CREDENTIALS: [&str; 17] = [
+/// Parts of the names of files with credentials, beside those that [`is_secret`] knows.
+const CREDENTIALS: [&str; 15] = [
     "/etc/shadow",
     "/etc/gshadow",
     "/.ssh/",
     "/etc/ssh/ssh_host_",
-    "/var/run/secrets/",
-    "/run/secrets/",
     "/.aws/",
     "/.azure/",
     "/.config/gcloud",
@@ -278,9 +274,9 @@ pub(super) enum ProgramClass {
 /// The class of a program.
 pub(super) fn program_class(path: &str) -> ProgramClass {
     let name = base(path);
-    if SHELLS.contains(&name) {
+    if is_shell(path, None) {
         ProgramClass::Shell
-    } else if is_interpreter(name) {
+    } else if is_interpreter(path) {
         ProgramClass::Interpreter
     } else if DOWNLOADERS.contains(&name) || EXAMINERS.contains(&name) || begins(path, &TEMPORARY) {
         ProgramClass::Tool
@@ -289,10 +285,13 @@ pub(super) fn program_class(path: &str) -> ProgramClass {
     }
 }
 
-/// `python`, and `python3.13`.
-fn is_interpreter(name: &str) -> bool {
-    let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    INTERPRETERS.contains(&name)
+/// A file of many programs counts as the shell that it is too.
+fn is_shell(path: &str, applet: Option<&str>) -> bool {
+    matches!(known(Path::new(path), applet), Some(KnownProgram::Shell | KnownProgram::MultiCall))
+}
+
+fn is_interpreter(path: &str) -> bool {
+    known(Path::new(path), None) == Some(KnownProgram::Interpreter)
 }
 
 /// The rule that the start of a program is a sign of, by what starts it; `None` for an ordinary
@@ -300,10 +299,8 @@ fn is_interpreter(name: &str) -> bool {
 pub(super) fn of_exec(path: &str, name: &str, starter: &str) -> Option<&'static str> {
     let by_path = base(path);
     let by_name = base(name);
-    let is = |list: &[&str]| {
-        let multi_call = matches!(by_path, "busybox" | "toybox" | "coreutils") && list.contains(&by_name);
-        list.contains(&by_path) || multi_call
-    };
+    let applet = matches!(by_path, "busybox" | "toybox" | "coreutils").then_some(by_name);
+    let is = |list: &[&str]| list.contains(&by_path) || applet.is_some_and(|applet| list.contains(&applet));
     if begins(path, &TEMPORARY) || path.ends_with(" (deleted)") {
         return Some("dropped-program");
     }
@@ -314,11 +311,11 @@ pub(super) fn of_exec(path: &str, name: &str, starter: &str) -> Option<&'static 
     if is(&EXAMINERS) {
         return Some("discovery");
     }
-    if is(&SHELLS) && from != ProgramClass::Shell {
+    if (is_shell(path, None) || is_shell(path, applet)) && from != ProgramClass::Shell {
         return Some("shell");
     }
     let is_same = base(starter) == by_path;
-    (is_interpreter(by_path) && !is_same).then_some("interpreter")
+    (is_interpreter(path) && !is_same).then_some("interpreter")
 }
 
 /// The rule that a violation is a sign of.
@@ -351,7 +348,10 @@ fn of_file(object: &ObjectRecord<'_>) -> &'static str {
     if writes && holds(path, &STARTUP) {
         return "startup-file";
     }
-    if holds(path, &CREDENTIALS) || (path.starts_with("/proc/") && path.ends_with("/environ")) {
+    if holds(path, &CREDENTIALS)
+        || is_secret(Path::new(path))
+        || (path.starts_with("/proc/") && path.ends_with("/environ"))
+    {
         return "credential-file";
     }
     let code = CODE.iter().any(|end| path.ends_with(end));
@@ -421,8 +421,10 @@ mod tests {
         let name = |kind: &str, name: &str| format!("\"kind\":\"{kind}\",\"object\":{{\"name\":\"{name}\"}}");
         let table = [
             (program("/bin/sh"), "/usr/sbin/nginx", "shell"),
+            (program("/usr/bin/pwsh"), "/usr/sbin/nginx", "shell"),
             (program("/bin/bash"), "/bin/sh", "other"),
             (program("/usr/bin/python3.13"), "/bin/sh", "interpreter"),
+            (program("/usr/bin/deno"), "/usr/sbin/nginx", "interpreter"),
             (program("/usr/bin/python3.13"), "/usr/local/bin/python3.13", "other"),
             (program("/usr/bin/curl"), "/bin/sh", "download"),
             (program("/usr/bin/curlew"), "/bin/sh", "other"),
@@ -438,6 +440,9 @@ mod tests {
             (file("/etc/cron.d/x", "read"), "", "other"),
             (file("/etc/shadow", "read"), "", "credential-file"),
             (file("/proc/1/environ", "read"), "", "credential-file"),
+            (file("/run/secrets/token", "read"), "", "credential-file"),
+            (file("/srv/app/.env", "read"), "", "credential-file"),
+            (file("/srv/app/env", "read"), "", "other"),
             (file("/proc/12/mem", "write"), "", "injection"),
             (address("tcp/203.0.113.9:4444", "connect"), "", "connect"),
             (address("unix:/run/docker.sock", "connect"), "", "escape"),

@@ -263,7 +263,7 @@ pub enum What {
     },
     /// Start-up is over.
     Ready {
-        /// The condition that was met: `listening`, `notify`, `delay`.
+        /// The condition that was met: `listening`, `notify`.
         #[serde(default)]
         by: Word,
     },

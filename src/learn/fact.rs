@@ -127,7 +127,7 @@ pub enum Fact {
     },
     /// Start-up was over.
     Ready {
-        /// The condition: `listening`, `notify` or `delay`.
+        /// The condition: `listening` or `notify`.
         by: String,
     },
     /// A signal was forwarded to the app.

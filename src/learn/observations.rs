@@ -341,7 +341,7 @@ impl Seen {
     }
 }
 
-/// A hash that is the same on every machine and in every version.
+/// The same in every run of this binary, so that the count of names does not depend on chance.
 fn hash(name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);

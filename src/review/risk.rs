@@ -88,7 +88,7 @@ pub fn assess(what: &Permitted, profile: &Profile) -> (RiskLevel, String) {
             }
             _ => (Moderate, "a program may run other code that it names"),
         },
-        Permitted::PassVariable(_) => (Low, "what it names is judged by its value"),
+        Permitted::PassVariable(_) => (Low, "it is decided by the paths that its value names"),
     };
     (level, reason.to_owned())
 }

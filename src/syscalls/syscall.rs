@@ -74,7 +74,7 @@ pub enum Arg {
     /// permission to signal or ptrace(2) it: a Landlock domain that scopes signals covers the call.
     /// An argument of a call that only reads a property of it is an [`Arg::Int`].
     Pid,
-    /// Like `Task`, where the kernel only requires the same user: no Landlock domain covers it.
+    /// Like `Pid`, where the kernel only requires the same user: no Landlock domain covers it.
     Task,
     /// Like `Pid` when argument 0 is PRIO_PROCESS (setpriority(2)); otherwise a group or a user.
     PriorityTarget,

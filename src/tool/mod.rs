@@ -71,7 +71,7 @@ enum Verb {
     Plan(plan::PlanArguments),
     /// Say what can be enforced in this place, layer by layer, and how to get more
     ///
-    /// It is judged by the plan that `baseline` would have here. In an image that holds
+    /// It is decided by the plan that `baseline` would have here. In an image that holds
     /// only the shim, `remit-init --doctor` says the same.
     Doctor(doctor::DoctorArguments),
     /// Run COMMAND once, and make a profile of what it did

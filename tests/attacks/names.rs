@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::attack::{Attack, all_hold_in, attack};
 use crate::site::{self, NEEDS, Site};
-use crate::support::forbidden::{EACCES, first, make, never, times, unseen};
+use crate::support::forbidden::{EACCES, first, make, never, times, unseen, wins};
 use crate::support::{Place, Running, can_run, in_each_place};
 
 in_each_place!(
@@ -109,7 +109,7 @@ fn a_rename_is_of_what_was_decided(place: Place) {
     }
     let act = format!("race-rename?arg={TRIES}");
     let (free, _site) = serve(place, &["--mode", "off"], &profile());
-    let met = (0..5).any(|_| times(&make(&free, &act).1, "secret") > 0);
+    let met = wins(|| times(&make(&free, &act).1, "secret") > 0);
     assert!(met, "control {place:?}");
     drop(free);
     let (mut confined, _site) = serve(place, &[], &profile());
@@ -191,7 +191,7 @@ fn a_second_name_of_a_script_is_not_written(place: Place) {
     // The path that is opened for writing is exchanged after the look at it.
     let act = format!("race-write?arg=/app/loot/second&arg={TRIES}&arg=/app/loot/thirds");
     let (free, _site) = serve(&["--mode", "off"]);
-    assert!((0..5).any(|_| times(&make(&free, &act).1, "program") > 0), "control {place:?}");
+    assert!(wins(|| times(&make(&free, &act).1, "program") > 0), "control {place:?}");
     drop(free);
     let (confined, _site) = serve(&[]);
     let came = make(&confined, &act).1;

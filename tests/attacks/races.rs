@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::site::{self, NEEDS, serve};
-use crate::support::forbidden::{make, times};
+use crate::support::forbidden::{make, times, wins};
 use crate::support::{Place, Running, can_run, in_each_place};
 
 in_each_place!(
@@ -94,11 +94,10 @@ fn not_one_is_lost(place: Place, profile: &Value, kinds: &[&str]) {
     }
     let (free, _site) = serve(place, &["--mode", "off"], profile);
     for kind in kinds {
-        // The control: both of them run, now the one and now the other. On a busy machine
-        // the two threads may not meet for a while.
+        // The control: both of them run, now the one and now the other.
         let mut came = String::new();
         let both = |came: &str| times(came, "exit 42") > 0 && times(came, honest(kind)) > 0;
-        let met = (0..AGAIN).any(|_| {
+        let met = wins(|| {
             came = raced(&free, kind, ROUND / 2, "alone", None);
             both(&came)
         });

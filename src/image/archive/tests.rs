@@ -11,7 +11,7 @@ use super::stream::FileStream;
 use super::*;
 use crate::hex;
 
-/// ArchiveLimits of which one is small.
+/// Limits of which one is small.
 const FEW: ArchiveLimits = ArchiveLimits { entries: 1000, names: 100_000, text: 10_000, unpacked: 100_000 };
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
