@@ -118,6 +118,26 @@ fn a_violation_of_it_is_answered_as_the_profile_says(place: Place) {
     assert_eq!(running.wait(), 137, "{}", running.stderr());
 }
 
+/// A signal to another user needs CAP_KILL, which this container does not have.
+#[test]
+fn a_violator_of_another_user_is_killed_without_the_capability() {
+    if !can_run(Place::Docker, NEEDS) {
+        return;
+    }
+    let mut killing = profile();
+    killing["on_violation"] = json!("kill");
+    let (running, _site) = site::serve_with(Place::Docker, &["--cap-drop", "KILL"], &[], &killing);
+    let (result, detail) = make(&running, "unread?arg=user&arg=write&arg=/app/harmless");
+    assert_eq!(result, "SIGKILL", "{detail}\n{}", running.stderr());
+    let action = running.event(|events| {
+        let mut violations = events.violations().into_iter();
+        violations
+            .find(|event| event["object"]["path"] == "/app/harmless")
+            .map(|event| event["action"].clone())
+    });
+    assert_eq!(action, Some(json!("killed")), "{}", running.stderr());
+}
+
 /// Where there is neither Landlock nor ptrace(2), and the profile degrades: what cannot be
 /// read is refused, with an event that says so.
 #[test]
