@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::model::{Op, PatchOp};
 use crate::ids::Uid;
-use crate::profile::{self, ArgPattern, ProfileIndex, Rights};
+use crate::profile::{self, ArgPattern, ProfileIndex, Rights, capability_word};
 use crate::syscalls::{self, Handler, constants, groups};
 
 /// A use that was refused.
@@ -132,7 +132,7 @@ pub fn hint(profile: &Value, want: &Want) -> Vec<PatchOp> {
         Want::SyscallWhen { call, arg, value } => conditional(profile, call, *arg, value),
         Want::AfterStartup(name) => after_startup(profile, name),
         Want::Capability(capability) => {
-            let name = capability.to_string().trim_start_matches("CAP_").to_lowercase();
+            let name = capability_word(*capability);
             append(profile, &["capabilities"], json!(name))
         }
         Want::WriteExecute => set(profile, "memory", "write_execute", json!(true)),

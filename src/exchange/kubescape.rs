@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::imported::{self, Imported, RightsByPath, every, group};
-use super::{ConversionError, Converted, Omission, superset, yaml};
+use super::{ConversionError, Converted, Omission, yaml};
 use crate::profile::{
-    ArgPattern, Capability, Endpoint, Entry, FileEntry, FileGroup, Network, Program, Rights, SyscallRule,
+    self, ArgPattern, Capability, Endpoint, Entry, FileEntry, FileGroup, Network, Program, Rights,
+    SyscallRule,
 };
 use crate::syscalls::{self, Handler};
 
@@ -354,7 +355,7 @@ impl ContainerReader {
     fn capabilities(&mut self, names: Vec<String>) -> Vec<Entry<Capability>> {
         let mut found: Vec<Entry<Capability>> = Vec::new();
         for (index, name) in names.iter().enumerate() {
-            match superset::capability(name) {
+            match profile::capability_of(name) {
                 Some(what) if found.iter().all(|entry| entry.what != what) => {
                     found.push(Entry { what, why: None })
                 }

@@ -7,7 +7,7 @@
 //! again, so the app has them too: each is listed with its reason, and limited by arguments where the
 //! runtime's use is.
 
-use crate::syscalls::{Condition, Test};
+use crate::syscalls::{Condition, Test, clone_flags};
 
 /// Calls of the runtime with one reason.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ pub const CALLS: [RuntimeCalls; 16] = [
     RuntimeCalls {
         why: "a thread of the Go runtime",
         names: &["clone"],
-        only: Some(Only::Clear(0, CLONE_NAMESPACES)),
+        only: Some(Only::Clear(0, clone_flags::NAMESPACES)),
     },
     any(
         "threads of the Go runtime: locks, sleep, preemption by signals",
@@ -130,8 +130,6 @@ pub const CALLS: [RuntimeCalls; 16] = [
 /// PR_SET_NAME, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_SET_VMA.
 const PRCTL: &[u64] = &[1, 3, 4, 8, 15, 23, 24, 38, 47, 0x5356_4d41];
 const PROT_EXEC: u64 = 4;
-/// Every CLONE_NEW* flag of clone(2).
-const CLONE_NAMESPACES: u64 = 0x7e02_0000;
 
 #[cfg(test)]
 mod tests {

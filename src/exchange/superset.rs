@@ -9,7 +9,7 @@ use super::imported::Imported;
 use super::oci::{ALLOW, Comparison, ConditionalRule, ERRNO, LOG, Superset, Where};
 use super::{ConversionError, Converted, MAX_BYTES, Omission, arguments};
 use crate::kernel::{Arch, ParseReleaseError, Release};
-use crate::profile::{Entry, SyscallRule, capability_word};
+use crate::profile::{Entry, SyscallRule, capability_of};
 use crate::syscalls::{self, Condition, Handler, Syscall};
 
 /// The machine on which a profile would be loaded: conditions of rules are resolved against it.
@@ -60,7 +60,7 @@ impl TargetMachine {
     /// Whether each capability is there. One that only a newer kernel has is not.
     fn has(&self, conditions: &Where) -> impl Iterator<Item = bool> {
         let names = conditions.caps.iter().flatten();
-        names.map(|name| capability(name).is_some_and(|known| self.capabilities.contains(&known)))
+        names.map(|name| capability_of(name).is_some_and(|known| self.capabilities.contains(&known)))
     }
 
     /// Whether the kernel is as new as it has to be; `None` where any is.
@@ -73,13 +73,6 @@ impl TargetMachine {
         })?;
         Ok(Some(self.kernel >= oldest))
     }
-}
-
-/// A capability by its name, with or without `CAP_`, in any case.
-pub fn capability(name: &str) -> Option<Capability> {
-    let word = name.to_ascii_lowercase();
-    let word = word.strip_prefix("cap_").unwrap_or(&word);
-    crate::profile::capabilities().into_iter().find(|known| capability_word(*known) == word)
 }
 
 /// The alternatives of a call: comparisons, all of which have to be true.

@@ -16,7 +16,9 @@ use super::calls::{AllowedBy, CallGrants, number};
 use super::rules::GateRule;
 use crate::event::Want;
 use crate::learn::{Did, Fact, Grant, Name, Seen, grants};
-use crate::profile::{Document, Profile, ProfileIndex, Program, ProgramPlace, capability_word};
+use crate::profile::{
+    Document, Profile, ProfileIndex, Program, ProgramPlace, capability_of, capability_word,
+};
 use crate::syscalls;
 
 /// A use that the profile does not grant.
@@ -348,15 +350,14 @@ impl<'p> ProfileCoverage<'p> {
     fn capability(&self, capability: &str, call: &str) -> FactCoverage {
         /// What learning never grants by itself.
         const BY_HAND: [&str; 2] = ["sys_admin", "net_admin"];
-        let word = capability.to_ascii_lowercase();
-        let word = word.trim_start_matches("cap_");
+        let known = capability_of(capability);
+        let word = known.map_or_else(|| capability.to_owned(), capability_word);
         let mut listed = self.profile().capabilities.iter();
-        if listed.any(|entry| capability_word(entry.what) == word) {
+        if listed.any(|entry| Some(entry.what) == known) {
             return FactCoverage::Granted(vec![format!("capability {word}")]);
         }
-        let known = format!("CAP_{}", word.to_ascii_uppercase()).parse();
         let remedy = match known {
-            Ok(known) if !BY_HAND.contains(&word) => Remedy::Want(Want::Capability(known)),
+            Some(known) if !BY_HAND.contains(&&*word) => Remedy::Want(Want::Capability(known)),
             _ => Remedy::None,
         };
         missing(

@@ -15,7 +15,7 @@ use super::runs::Runs;
 use super::volatile::{as_named, literal};
 use crate::profile::{
     Capability, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
-    OnViolation, Profile, Ready, Risk, Watch, in_order,
+    OnViolation, Profile, Ready, Risk, Watch, capability_of, capability_word, in_order,
 };
 
 /// The reason for a grant.
@@ -229,13 +229,12 @@ impl Builder<'_> {
         let facts = self.facts;
         for (fact, seen) in facts {
             let Fact::Capability { capability, call } = fact else { continue };
-            let word = capability.to_ascii_lowercase();
-            let word = word.trim_start_matches("cap_");
-            let Ok(known) = format!("CAP_{}", word.to_ascii_uppercase()).parse::<Capability>() else {
+            let Some(known) = capability_of(capability) else {
                 self.notes.push(format!("capability {capability:?} is none that this remit knows; left out"));
                 continue;
             };
-            if NOT_BY_EVIDENCE.contains(&word) {
+            let word = capability_word(known);
+            if NOT_BY_EVIDENCE.contains(&&*word) {
                 self.notes.push(format!(
                     "{word} was used by {call}: it is never granted by algorithm; add it by hand if the app has to have it"
                 ));

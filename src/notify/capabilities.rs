@@ -7,7 +7,7 @@ use nix::sys::stat::FileStat;
 use crate::ids::{Gid, Uid};
 use crate::notify::caller::Caller;
 use crate::policy::call::{Call, takes_another_id};
-use crate::syscalls::{Arg, Change, Handler};
+use crate::syscalls::{Arg, Change, Handler, clone_flags};
 
 /// Whether the caller has a capability in its effective set.
 pub fn has(caller: &Caller, capability: Capability) -> bool {
@@ -162,8 +162,8 @@ pub fn by_registers(call: &Call, caller: &Caller) -> Option<Capability> {
     }
 }
 
-/// Every CLONE_NEW* flag.
-const NAMESPACES: u64 = 0x7e02_0080;
+/// The flags of unshare(2) and clone(2) for a new namespace.
+const NAMESPACES: u64 = clone_flags::NAMESPACES | clone_flags::NEWTIME;
 
 fn is_device(mode: u64) -> bool {
     matches!(mode as u32 & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK)

@@ -11,7 +11,7 @@ use super::{PlanError, dumpable, exact};
 use crate::filter::{Access, Filter};
 use crate::kernel::{Arch, LandlockAbi};
 use crate::profile::SyscallRule;
-use crate::syscalls::{self, Condition, Handler, Syscall, Test, groups};
+use crate::syscalls::{self, Condition, Handler, Syscall, Test, clone_flags, groups};
 
 impl FilterInput<'_> {
     /// The filter and what belongs to it. It adds notes on what was left out.
@@ -214,7 +214,7 @@ impl FilterInput<'_> {
             // Another process that shares the working directory could change it between the
             // check of a script and that of its interpreter.
             Some(Mediated::AsGrouped) if handler == Handler::Fork && self.scripts => {
-                let own = [masked(0, CLONE_FS, 0), masked(0, CLONE_THREAD, CLONE_THREAD)];
+                let own = [masked(0, CLONE_FS, 0), masked(0, clone_flags::THREAD, clone_flags::THREAD)];
                 let with = |one: &Vec<Condition>, more: &Condition| {
                     one.iter().chain([more]).cloned().collect::<Vec<_>>()
                 };
@@ -385,8 +385,6 @@ pub(crate) const LOADER: [&str; 10] = [
 
 /// The child has the caller's root, working directory and umask.
 const CLONE_FS: u64 = 0x200;
-/// The child is a thread.
-const CLONE_THREAD: u64 = 0x1_0000;
 /// PR_SET_MM: changes what /proc reports about the caller (linux/prctl.h).
 const PR_SET_MM: u64 = 35;
 /// READ_IMPLIES_EXEC: all readable memory is executable (linux/personality.h).

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::conditions::Alternatives;
 use super::error::{PlanError, PlanFault};
 use crate::kernel::Arch;
-use crate::syscalls::{Condition, Test, groups};
+use crate::syscalls::{Condition, Test, clone_flags, groups};
 
 /// Calls of the launch between the filter and the first instruction of COMMAND: it closes its own
 /// copy of the listener, builds the environment, executes, or reports the step that failed and
@@ -40,8 +40,10 @@ pub(super) fn as_grouped(call: &str) -> Alternatives {
 /// Whether a clone(2) that makes a process is among these.
 pub(super) fn makes_processes<'a>(mut alternatives: impl Iterator<Item = &'a Vec<Condition>>) -> bool {
     let holds = |condition: &Condition| match (condition.arg, &condition.test) {
-        (0, Test::In(values)) => values.iter().any(|flags| flags & CLONE_THREAD == 0),
-        (0, Test::Masked { mask, equals }) => mask & CLONE_THREAD == 0 || equals & CLONE_THREAD == 0,
+        (0, Test::In(values)) => values.iter().any(|flags| flags & clone_flags::THREAD == 0),
+        (0, Test::Masked { mask, equals }) => {
+            mask & clone_flags::THREAD == 0 || equals & clone_flags::THREAD == 0
+        }
         _ => true,
     };
     alternatives.any(|all| all.iter().all(holds))
@@ -76,8 +78,6 @@ pub(super) fn starts(arch: Arch, dynamic: bool, listed: &BTreeSet<&str>) -> Resu
     help.dedup();
     Err(PlanError::at("/syscalls/allow", PlanFault::NotLoaded { calls, purpose, help }))
 }
-
-const CLONE_THREAD: u64 = 0x1_0000;
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{PathRule, Plan, step, words};
 use crate::filter::{Access, FilterError, compile};
+use crate::profile::capability_word;
 
 #[derive(Serialize)]
 struct PlanJson<'a> {
@@ -144,8 +145,8 @@ impl Plan {
             },
             landlock: self.domain_document(),
             capabilities: Sets {
-                bounding: step::sorted(&self.capabilities.app).iter().map(step::name).collect(),
-                ambient: step::sorted(&self.capabilities.ambient).iter().map(step::name).collect(),
+                bounding: step::sorted(&self.capabilities.app).into_iter().map(capability_word).collect(),
+                ambient: step::sorted(&self.capabilities.ambient).into_iter().map(capability_word).collect(),
             },
             limits: limits.chain(processes).collect(),
             derived: self

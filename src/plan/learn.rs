@@ -12,7 +12,7 @@ use super::{Capabilities, Host, Plan, Policy};
 use crate::filter::{Access, Filter};
 use crate::kernel::{Arch, Kernel};
 use crate::profile::{Fallback, Mode, OnViolation, RunAs, Watch};
-use crate::syscalls::{self, Arg, Handler, Syscall, groups};
+use crate::syscalls::{self, Arg, Handler, Syscall, clone_flags, groups};
 
 /// What a learning run records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ fn decided(syscall: &Syscall, kernel: &Kernel, watched: Watched) -> Option<Acces
         Handler::Exec | Handler::Change(_) => Access::Notify,
         Handler::Bind | Handler::Connect | Handler::Socket | Handler::Listen => Access::Notify,
         Handler::Fork => match syscall.position(Arg::LongFlags) {
-            Some(flags) => unless(flags, CLONE_NAMESPACES_UNTRACED, 0),
+            Some(flags) => unless(flags, clone_flags::NAMESPACES_UNTRACED, 0),
             None => Access::Allow,
         },
         // With an address it may connect.
@@ -204,14 +204,11 @@ fn nothing(supervisor: u32) -> Policy {
 }
 
 const MSG_FASTOPEN: u64 = 0x2000_0000;
-/// Every CLONE_NEW* flag of clone, and CLONE_UNTRACED.
-const CLONE_NAMESPACES_UNTRACED: u64 = 0x7e82_0000;
 
 #[cfg(test)]
 mod tests {
     use caps::Capability;
 
-    use super::super::mediated::CLONE_THREAD;
     use super::*;
     use crate::filter::{Action, FilterError, SeccompData, compile, interpret};
     use crate::ids::{Gid, Uid};
@@ -339,10 +336,10 @@ mod tests {
             assert_eq!(outcome("openat", &[0, 0, O_RDONLY]), Action::Allow);
             assert_eq!(outcome("openat", &[0, 0, O_WRONLY]), Action::Notify);
             assert_eq!(outcome("openat", &[0, 0, 0o1000]), Action::Notify, "O_TRUNC");
-            assert_eq!(outcome("clone", &[CLONE_THREAD]), Action::Allow);
+            assert_eq!(outcome("clone", &[clone_flags::THREAD]), Action::Allow);
             assert_eq!(outcome("clone", &[17]), Action::Allow, "a process");
             assert_eq!(outcome("clone", &[17 | 0x1000_0000]), Action::Notify, "a namespace");
-            assert_eq!(outcome("clone", &[CLONE_THREAD | 0x1000_0000]), Action::Notify, "a namespace");
+            assert_eq!(outcome("clone", &[clone_flags::THREAD | 0x1000_0000]), Action::Notify, "a namespace");
             let glibc = Watched { glibc: true, ..DEFAULT };
             for (call, of_glibc) in [("set_robust_list", Action::Notify), ("gettid", Action::Allow)] {
                 assert_eq!(outcome(call, &[]), Action::Notify, "{call}");

@@ -6,7 +6,7 @@ use super::filter_input::FilterInput;
 use super::{check, routes};
 use crate::kernel::Arch;
 use crate::profile::{Mode, Watch};
-use crate::syscalls::{self, Arg, Handler};
+use crate::syscalls::{self, Arg, Handler, clone_flags};
 
 /// Calls whose access the plan decides, whatever section allows them: a bare name in `syscalls`
 /// allows them, and never widens their access.
@@ -49,7 +49,8 @@ impl FilterInput<'_> {
             Handler::Fork => match (syscall.position(Arg::LongFlags), self.counts()) {
                 (None, true) => Mediated::Notify,
                 (Some(flags), true) => {
-                    let thread = masked(flags, CLONE_NAMESPACES | CLONE_THREAD, CLONE_THREAD);
+                    let thread =
+                        masked(flags, clone_flags::NAMESPACES | clone_flags::THREAD, clone_flags::THREAD);
                     Mediated::When(vec![vec![thread]])
                 }
                 (Some(_), false) => Mediated::AsGrouped,
@@ -160,9 +161,6 @@ pub(super) const PROT_BTI: u64 = 0x10;
 const MAP_SHARED: u64 = 1;
 const MAP_ANONYMOUS: u64 = 0x20;
 const SHM_EXEC: u64 = 0o100_000;
-pub(super) const CLONE_THREAD: u64 = 0x1_0000;
-/// Every CLONE_NEW* flag of clone.
-const CLONE_NAMESPACES: u64 = 0x7e02_0000;
 const AF_INET: u64 = 2;
 const AF_INET6: u64 = 10;
 const AF_NETLINK: u64 = 16;

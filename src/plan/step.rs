@@ -7,7 +7,7 @@ use caps::{Capability, CapsHashSet};
 
 use super::{Plan, ResourceLimit};
 use crate::ids::{self, Gid, Uid};
-use crate::profile::Mode;
+use crate::profile::{Mode, capability_word};
 
 /// One irreversible step of the launch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,14 +109,9 @@ pub(super) fn sorted(set: &CapsHashSet) -> Vec<Capability> {
     crate::profile::in_order(set)
 }
 
-/// The format's word: `net_bind_service`.
-pub(super) fn name(capability: &Capability) -> String {
-    capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase()
-}
-
 /// `chown setuid`, or `none`.
 pub(super) fn names(list: &[Capability]) -> String {
-    let names: Vec<_> = list.iter().map(name).collect();
+    let names: Vec<_> = list.iter().copied().map(capability_word).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(" ") }
 }
 

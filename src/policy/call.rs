@@ -9,12 +9,8 @@ use super::{Denial, PolicyEngine};
 use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::filter::{Access, Action};
 use crate::ids::{Gid, Uid};
-use crate::profile::{Capability, Endpoint};
-use crate::syscalls::{self, Arg, Handler, Syscall, Test};
-
-/// Flags of clone(2) that create a namespace, and CLONE_UNTRACED, which hides a child from a
-/// tracer.
-const FORBIDDEN: u64 = 0x7E82_0000;
+use crate::profile::{Capability, Endpoint, capability_word};
+use crate::syscalls::{self, Arg, Handler, Syscall, Test, clone_flags};
 
 /// A system call, as the notification has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,12 +156,12 @@ impl PolicyEngine {
     pub fn is_forbidden_clone(&self, call: &Call) -> bool {
         let scripts = self.policy.scripts || !self.beneath.is_empty();
         let shares_place = scripts && call.args[0] & libc::CLONE_FS as u64 != 0 && !self.makes_thread(call);
-        call.name == Some("clone") && (call.args[0] & FORBIDDEN != 0 || shares_place)
+        call.name == Some("clone") && (call.args[0] & clone_flags::NAMESPACES_UNTRACED != 0 || shares_place)
     }
 
     /// Whether a clone creates a thread and no process.
     pub fn makes_thread(&self, call: &Call) -> bool {
-        call.name == Some("clone") && call.args[0] & libc::CLONE_THREAD as u64 != 0
+        call.name == Some("clone") && call.args[0] & clone_flags::THREAD != 0
     }
 
     /// Denies a process beyond `limits.processes`; `now` is the number of live ones.
@@ -190,7 +186,7 @@ impl PolicyEngine {
             _ => true,
         };
         (needed && !self.policy.capabilities.contains(&capability)).then(|| {
-            let name = capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase();
+            let name = capability_word(capability);
             Box::new(Denial {
                 kind: ViolationKind::Capability,
                 errno: Errno::EPERM,

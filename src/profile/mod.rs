@@ -38,7 +38,7 @@ pub(crate) use located::{Located, Object};
 pub(crate) use read::strictly;
 pub use read::{MAX_BYTES, read};
 pub use text::{duration, endpoint, path};
-pub use words::{capabilities, capability_word, in_order};
+pub use words::{capabilities, capability_of, capability_word, in_order};
 pub use write::{endpoint_text, write};
 
 use bitflags::bitflags;

@@ -10,8 +10,8 @@ use super::located::{Located, Object, unknown};
 use super::values::{count, entry, gid, path, uid, why};
 use super::{
     Capability, Document, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
-    OnViolation, Profile, Ready, Rights, Risk, RunAs, Watch, capabilities, capability_word, cross, programs,
-    rules, text,
+    OnViolation, Profile, Ready, Rights, Risk, RunAs, Watch, capabilities, capability_of, capability_word,
+    cross, programs, rules, text,
 };
 
 /// The greatest size of a profile, in bytes. A learned one has some kB.
@@ -173,10 +173,9 @@ fn run_as(place: &Located) -> Result<RunAs, ReadError> {
 
 fn capability(place: &Located) -> Result<Capability, ReadError> {
     let typed = place.string("a capability's name, such as \"chown\"")?;
-    let known = |word: &str| format!("CAP_{}", word.to_ascii_uppercase()).parse::<Capability>().ok();
     let bare = typed.to_ascii_lowercase();
     let bare = bare.strip_prefix("cap_").unwrap_or(&bare);
-    match known(bare) {
+    match capability_of(bare) {
         Some(capability) if typed == bare => Ok(capability),
         Some(_) => Err(place
             .error(format!("capability {} is written in lower case without CAP_: {bare:?}", quoted(typed)))),

@@ -35,6 +35,13 @@ pub fn capability_word(capability: Capability) -> String {
     capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase()
 }
 
+/// The capability of a name, in any case, with or without `CAP_`; `None` for any other text.
+pub fn capability_of(name: &str) -> Option<Capability> {
+    let name = name.to_ascii_uppercase();
+    let bare = name.strip_prefix("CAP_").unwrap_or(&name);
+    format!("CAP_{bare}").parse().ok()
+}
+
 /// Every capability that the format can name, in the kernel's order.
 pub fn capabilities() -> Vec<Capability> {
     in_order(&caps::all())

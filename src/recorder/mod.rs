@@ -408,7 +408,7 @@ impl Recorder {
     fn needed(&mut self, caller: &Caller, call: &Call, capability: Capability) -> Observation {
         let result = if capabilities::has(caller, capability) { "ok".to_owned() } else { "EPERM".to_owned() };
         let program = self.program(caller);
-        let name = capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase();
+        let name = crate::profile::capability_word(capability);
         let call = call.name.unwrap_or_default().to_owned();
         Observation { what: What::Capability { program, capability: name, call }, result }
     }

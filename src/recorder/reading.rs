@@ -50,7 +50,7 @@ impl ReadObserver {
         if self.write(&Observation::ok(what))
             && let Some(capability) = privileged(path, directory)
         {
-            let capability = capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase();
+            let capability = crate::profile::capability_word(capability);
             let call = "openat".to_owned();
             self.write(&Observation::ok(What::Capability { program: String::new(), capability, call }));
         }

@@ -13,7 +13,7 @@ use super::network;
 use super::permission::ProgramKey;
 use super::sentence::program;
 use crate::profile::{Capability, Endpoint, Entry, Mode, ProgramPlace, Rights, endpoint_text};
-use crate::syscalls;
+use crate::syscalls::{self, clone_flags};
 
 /// A kind of attack, and whether a profile stops it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -302,12 +302,8 @@ fn kernel(input: &ReviewInput) -> AttackVerdict {
     }
 }
 
-/// The flags of clone(2) for a new namespace.
-const CLONE_NEW: [u64; 7] =
-    [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
-
 fn namespaces(input: &ReviewInput) -> AttackVerdict {
-    let clone = CLONE_NEW.iter().any(|flag| input.calls.may("clone", 0, *flag));
+    let clone = clone_flags::EACH_NAMESPACE.iter().any(|flag| input.calls.may("clone", 0, *flag));
     let mut found: Vec<String> =
         ["unshare", "setns"].into_iter().filter(|call| input.calls.has(call)).map(str::to_owned).collect();
     found.extend(clone.then(|| "clone with its flags".to_owned()));

@@ -11,8 +11,8 @@ use super::network;
 use super::permission::{Permission, Permitted, ProgramKey};
 use crate::event::Want;
 use crate::profile::{
-    self, Capability, Document, Endpoint, Entry, Rights, capabilities, capability_word, endpoint_text,
-    nearest,
+    self, Capability, Document, Endpoint, Entry, Rights, capabilities, capability_of, capability_word,
+    endpoint_text, nearest,
 };
 use crate::syscalls::{self, groups};
 
@@ -145,9 +145,7 @@ fn read(document: &Document, item: &str) -> Result<Item, UnknownItem> {
     if let Some(call) = syscalls::known(item) {
         return Ok(Item::Call(call));
     }
-    let bare = item.to_ascii_lowercase();
-    let bare = bare.strip_prefix("cap_").unwrap_or(&bare);
-    if let Some(one) = capabilities().into_iter().find(|one| capability_word(*one) == bare) {
+    if let Some(one) = capability_of(item) {
         return Ok(Item::Capability(one));
     }
     let is_variable = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';

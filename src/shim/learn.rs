@@ -24,7 +24,7 @@ use crate::notify::caller::Identity;
 use crate::plan::learn::Watched;
 use crate::plan::{NotifyTransport, Plan};
 use crate::policy::PolicyEngine;
-use crate::profile::{Mode, RunAs, in_order};
+use crate::profile::{Mode, RunAs, capability_word, in_order};
 use crate::readiness::notify_socket::{self, NotifySocket};
 use crate::recorder::reads::{self, Gap, Watches};
 use crate::recorder::{Launch, ObservationSources, RecorderWorker};
@@ -71,7 +71,7 @@ pub(super) fn launch(
     let confinement = Confinement::prepare(&plan)?;
     let app = init.app(options, &CheckedVariables::default(), environment.signals, None)?;
     let args: Vec<String> = options.command.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let capabilities = in_order(&host.permitted).iter().map(word).collect();
+    let capabilities = in_order(&host.permitted).into_iter().map(capability_word).collect();
     let outer =
         Outer { seccomp: filtered, capabilities, denied: denied.into_iter().map(str::to_owned).collect() };
     let first = line::Start {
@@ -131,10 +131,6 @@ fn open_notify_socket(init: &mut Init) -> Result<Option<NotifySocket>, StartupEr
         .map_err(StartupError::NotifySocket)?;
     init.set_variable(notify_socket::VARIABLE, notify_socket.value());
     Ok(Some(notify_socket))
-}
-
-fn word(capability: &Capability) -> String {
-    capability.to_string().trim_start_matches("CAP_").to_ascii_lowercase()
 }
 
 /// A watch on every directory, so that files which are read need no notification; none

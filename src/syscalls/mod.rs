@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod class;
+pub mod clone_flags;
 pub mod constants;
 pub mod groups;
 mod numbers;

@@ -132,7 +132,7 @@ fn target(arguments: &ImportArguments) -> Result<TargetMachine, ToolError> {
     };
     let mut capabilities: Vec<Capability> = docker::CAPABILITIES.into();
     for word in &arguments.capabilities {
-        match superset::capability(word) {
+        match profile::capability_of(word) {
             Some(capability) => capabilities.push(capability),
             None if word == "none" => capabilities.clear(),
             None => {

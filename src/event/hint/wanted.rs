@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Want, elements, hint};
 use crate::event::model::PatchOp;
 use crate::ids::Uid;
-use crate::profile::{ProfileIndex, Rights};
+use crate::profile::{ProfileIndex, Rights, capability_of};
 use crate::syscalls::groups;
 
 impl Want {
@@ -161,5 +161,5 @@ fn rights<'v>(mut words: impl Iterator<Item = &'v Value>) -> Option<Rights> {
 }
 
 fn capability(value: &Value) -> Option<Capability> {
-    format!("CAP_{}", value.as_str()?.to_uppercase()).parse().ok()
+    capability_of(value.as_str()?)
 }

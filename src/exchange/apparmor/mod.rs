@@ -10,7 +10,7 @@ use self::glob::{Pattern, patterns};
 use self::parse::{RuleFile, Statement, unquoted};
 use super::imported::{self, Imported, RightsByPath, group};
 use super::kubescape::add;
-use super::{ConversionError, Converted, MAX_BYTES, Omission, superset};
+use super::{ConversionError, Converted, MAX_BYTES, Omission};
 use crate::profile::{self, Capability, Entry, FileEntry, FileGroup, Network, Program, Rights};
 
 /// Reads one profile of a file: the one of this name, or the only one.
@@ -211,7 +211,7 @@ impl<'f> RuleReader<'f> {
             return;
         }
         for name in names {
-            match superset::capability(name) {
+            match profile::capability_of(name) {
                 None => self.omit(line, format!("capability {name}: is not known")),
                 Some(one) if deny => self.capabilities.retain(|known| *known != one),
                 Some(one) if self.capabilities.contains(&one) => {}

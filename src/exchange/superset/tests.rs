@@ -10,7 +10,7 @@ const DOCKER: &str = include_str!("../../../tests/fixtures/exchange/docker-defau
 fn target() -> TargetMachine {
     let names = "audit_write chown dac_override fowner fsetid kill mknod net_bind_service net_raw setfcap setgid \
                  setpcap setuid sys_chroot";
-    let capabilities = names.split(' ').map(|name| capability(name).expect("a capability")).collect();
+    let capabilities = names.split(' ').map(|name| capability_of(name).expect("a capability")).collect();
     TargetMachine { arch: Arch::X86_64, kernel: Release::new(6, 12), capabilities }
 }
 

@@ -14,9 +14,6 @@ use crate::review::permission::Permitted;
 
 /// Half as bad.
 pub(super) const HALF: u32 = WORST / 2;
-/// The flags of clone(2) for a new namespace: CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID, NET.
-pub(super) const CLONE_NEW: [u64; 7] =
-    [0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
 /// More ports than a service has.
 pub(super) const MANY_PORTS: u32 = 16;
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::rates::{
-    CLONE_NEW, HALF, MANY_PORTS, arguments, calls, capabilities, change_files, changes_below, connect_out,
-    devices, each_program, endpoints, exploits, lasting_calls, of_files, of_paths, raw_sockets, reads,
+    HALF, MANY_PORTS, arguments, calls, capabilities, change_files, changes_below, connect_out, devices,
+    each_program, endpoints, exploits, lasting_calls, of_files, of_paths, raw_sockets, reads,
     some_capability, spawn, tcp, tools, when,
 };
 use super::{Rating, TableRow, WORST};
@@ -16,6 +16,7 @@ use crate::review::docker;
 use crate::review::known::KnownProgram;
 use crate::review::network;
 use crate::review::permission::Permitted;
+use crate::syscalls::clone_flags;
 
 pub(super) const ROWS: &[TableRow] = &[
     TableRow {
@@ -438,7 +439,14 @@ pub(super) const ROWS: &[TableRow] = &[
         good: "No namespace can be made or entered.",
         bad: "Namespaces can be made or entered.",
         docker: 0,
-        rate: |input| calls(input, &["unshare", "setns"]).worse(arguments(input, "clone", 0, &CLONE_NEW)),
+        rate: |input| {
+            calls(input, &["unshare", "setns"]).worse(arguments(
+                input,
+                "clone",
+                0,
+                &clone_flags::EACH_NAMESPACE,
+            ))
+        },
     },
     TableRow {
         id: "call_mount",

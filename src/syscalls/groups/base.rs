@@ -1,7 +1,7 @@
 //! `@base` and `@failure`: what an exact profile has without its having been observed.
 
-use super::core::{CLONE_NAMESPACES_UNTRACED, CLONE_THREAD};
 use super::{Check, Cluster, Group, MSG_FASTOPEN};
+use crate::syscalls::clone_flags::{NAMESPACES_UNTRACED, THREAD};
 
 /// Whatever its arguments are.
 const ANY: &[&[Check]] = &[&[]];
@@ -32,7 +32,7 @@ pub static BASE: Group = Group {
             purpose: None,
             why: "threads and locks: a thread and no process, a futex without priority inheritance",
             when: &[
-                ("clone", &[&[Check::Masked(0, CLONE_NAMESPACES_UNTRACED | CLONE_THREAD, CLONE_THREAD)]]),
+                ("clone", &[&[Check::Masked(0, NAMESPACES_UNTRACED | THREAD, THREAD)]]),
                 ("futex", &[&[Check::In(1, FUTEX)]]),
                 ("getpid", ANY),
                 ("gettid", ANY),

@@ -1,6 +1,7 @@
 //! `@core`: what every program needs, whatever it is for.
 
 use super::{Check, Cluster, Group, MSG_FASTOPEN, Purpose};
+use crate::syscalls::clone_flags;
 
 /// `@core`: the calls of every program.
 #[rustfmt::skip]
@@ -27,7 +28,7 @@ pub static CORE: Group = Group {
         Cluster {
             purpose: Some(Purpose::Children),
             why: "children: fork, posix_spawn, wait; no new namespace",
-            when: &[("clone", &[&[Check::Masked(0, CLONE_NAMESPACES_UNTRACED, 0)]])],
+            when: &[("clone", &[&[Check::Masked(0, clone_flags::NAMESPACES_UNTRACED, 0)]])],
         },
         Cluster { purpose: Some(Purpose::Signals), why: "signals: handlers, masks, sending", when: &[] },
         Cluster { purpose: Some(Purpose::Time), why: "time: clocks to read, sleeping, timers; setting one takes a capability", when: &[] },
@@ -159,12 +160,6 @@ const IOCTL: &[u64] = &[
     0x5452, // FIOASYNC
 ];
 
-/// Every CLONE_NEW* flag of clone(2) (CLONE_NEWTIME is in its signal bits: only clone3 and unshare
-/// have it), and CLONE_UNTRACED, which no program needs and which would hide a child from a process
-/// that traces its parent.
-pub(super) const CLONE_NAMESPACES_UNTRACED: u64 = 0x7e82_0000;
-/// CLONE_THREAD: the child is a thread.
-pub(super) const CLONE_THREAD: u64 = 0x1_0000;
 /// The pid of the supervisor in a container. Its other threads need no rule here: the scheduling
 /// calls can only slow them down.
 const SUPERVISOR: &[u64] = &[1];
