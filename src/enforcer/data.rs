@@ -8,7 +8,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -16,11 +16,11 @@ use std::path::Path;
 use nix::sys::stat::fstat;
 
 use super::Enforcer;
-use crate::image::live::kind_of;
 use crate::image::{FileId, FileKind};
 use crate::notify::caller::Caller;
 use crate::notify::resolve::Found;
 use crate::policy::data::{self, ListedEntry};
+use crate::procfs::link_to;
 
 /// A directory with more names is not treated as data.
 const MOST: usize = 16 << 10;
@@ -70,7 +70,7 @@ impl Enforcer {
 
 /// What a directory has; `None` where that cannot be read, or is too much.
 fn entries(directory: &OwnedFd) -> Option<Vec<ListedEntry>> {
-    let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    let path = link_to(directory);
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(&path).ok()? {
         if entries.len() >= MOST {
@@ -79,7 +79,7 @@ fn entries(directory: &OwnedFd) -> Option<Vec<ListedEntry>> {
         let name = entry.ok()?.file_name();
         let file = Path::new(&path).join(&name);
         let found = file.symlink_metadata().ok()?;
-        let kind = (!found.is_symlink()).then(|| kind_of(found.file_type()));
+        let kind = (!found.is_symlink()).then(|| FileKind::of_mode(found.mode()));
         let start = if kind == Some(FileKind::Regular) { start(&file)? } else { [0; 4] };
         entries.push(ListedEntry { name: name.into_vec(), kind, mode: found.mode() & 0o7777, start });
     }

@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,6 +26,7 @@ use crate::notify::handed::HandedItem;
 use crate::notify::listener::{self};
 use crate::notify::server::NotificationServer;
 use crate::plan::LATER_THREADS;
+use crate::procfs::link_to;
 use crate::sys::seccomp::{Answer, NotificationId, Request};
 use crate::sys::threads;
 use crate::sys::{self, CallError};
@@ -68,7 +69,7 @@ impl LeasedFile {
     }
 
     fn open(&self, flags: i32) -> Result<File, Errno> {
-        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let path = link_to(&self.file);
         let mut options = File::options();
         options.read(self.access != libc::O_WRONLY).write(self.access != libc::O_RDONLY);
         options.custom_flags(flags | libc::O_NOCTTY).open(path).map_err(|error| sys::errno(&error))
@@ -80,7 +81,7 @@ impl LeasedFile {
 /// # Errors
 /// EWOULDBLOCK where it has a lease; every other errno of open(2).
 pub(super) fn open_now(file: &OwnedFd) -> Result<File, Errno> {
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let path = link_to(file);
     let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
     opened.map_err(|error| sys::errno(&error))
 }

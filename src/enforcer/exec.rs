@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ use crate::policy::call::Call;
 use crate::policy::program::{Called, ExecTarget};
 use crate::policy::started::NotYet;
 use crate::processes::proc_fs::LiveProcFs;
-use crate::procfs::errno;
+use crate::procfs::{errno, link_to};
 use crate::profile::Rights;
 use crate::tracer::Operation;
 
@@ -174,7 +174,7 @@ impl Enforcer {
             self.memory.programs.expects(caller, next);
         }
         if !self.rules.checks() {
-            let opened = PathBuf::from(format!("/proc/self/fd/{}", file.fd.as_raw_fd()));
+            let opened = PathBuf::from(link_to(&file.fd));
             expected.unreadable = file.mode & 0o444 != 0o444 && !self.is_readable(&opened, caller);
             // Where what was started is not verified, digest and environment are checked here.
             let content = match self.rules.digest(next).map(|_| open_now(&file.fd)) {

@@ -18,11 +18,11 @@
 //! not do unconfined. A file that the profile has as a program is not changed under any name.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, fcntl, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, lstat, mkdirat, mknodat, stat};
 use nix::unistd::{LinkatFlags, UnlinkatFlags, ftruncate, linkat, symlinkat, unlinkat};
 
@@ -30,8 +30,10 @@ use super::Enforcer;
 use crate::enforcer::inodes;
 use crate::image::FileKind;
 use crate::notify::caller::{Caller, file_size_limit};
+use crate::notify::reopen::set_status_flags;
 use crate::notify::resolve::{Found, Target};
 use crate::notify::syscall_args::{Open, TreeChange};
+use crate::procfs::link_to;
 use crate::sys;
 
 /// Why nothing was done.
@@ -72,7 +74,7 @@ impl Enforcer {
                 // A file without a name, in this directory; with O_EXCL it never gets one (open(2)).
                 Some(target) if requested.contains(OFlag::O_TMPFILE) => {
                     let flags = flags | (requested & OFlag::O_EXCL);
-                    openat(AT_FDCWD, &*path_of(target), flags, mode_of(found, open.mode, caller))?
+                    openat(AT_FDCWD, &*link_to(&target.fd), flags, mode_of(found, open.mode, caller))?
                 }
                 Some(target) => {
                     let stat = fstat(&target.fd)?;
@@ -85,11 +87,10 @@ impl Enforcer {
                     if requested.contains(OFlag::O_CREAT) {
                         may_create_over(&fstat(&found.parent)?, &stat, caller)?;
                     }
-                    openat(AT_FDCWD, &*path_of(target), flags, Mode::empty())?
+                    openat(AT_FDCWD, &*link_to(&target.fd), flags, Mode::empty())?
                 }
             };
-            let keep = OFlag::O_APPEND | OFlag::O_NONBLOCK | OFlag::O_DIRECT | OFlag::O_NOATIME;
-            fcntl(&fd, FcntlArg::F_SETFL(requested & keep))?;
+            set_status_flags(&fd, requested)?;
             Ok(Some(fd))
         });
         match opened {
@@ -165,7 +166,8 @@ impl Enforcer {
                     return Err(Errno::EACCES);
                 }
                 let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-                ftruncate(openat(AT_FDCWD, &*path_of(target), flags, Mode::empty())?, *length).map(|()| None)
+                ftruncate(openat(AT_FDCWD, &*link_to(&target.fd), flags, Mode::empty())?, *length)
+                    .map(|()| None)
             }
             TreeChange::Rename { .. } | TreeChange::HardLink { .. } => Err(Errno::EINVAL),
         })?;
@@ -195,7 +197,7 @@ impl Enforcer {
             TreeChange::Rename { flags } => rename(old, new, *flags),
             TreeChange::HardLink { .. } => {
                 let follow = LinkatFlags::AT_SYMLINK_FOLLOW;
-                linkat(AT_FDCWD, &*path_of(source), &new.parent, new.name.as_os_str(), follow)
+                linkat(AT_FDCWD, &*link_to(&source.fd), &new.parent, new.name.as_os_str(), follow)
             }
             _ => Err(Errno::EINVAL),
         })?;
@@ -221,7 +223,7 @@ impl Enforcer {
     /// Remembers the inode that a tracked name has from now on.
     fn came(&self, found: &Found, fd: &OwnedFd) -> Result<(), Errno> {
         if self.rules.tracks(&found.canonical) {
-            let file = openat(AT_FDCWD, &*path_to(fd), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+            let file = openat(AT_FDCWD, &*link_to(fd), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
             self.memory.inodes.borrow_mut().came(&found.canonical, file);
         }
         Ok(())
@@ -257,15 +259,6 @@ fn may_create_over(directory: &FileStat, file: &FileStat, caller: &Caller) -> Re
         && file.st_uid != uid.as_raw()
         && file.st_uid != directory.st_uid;
     if is_refused { Err(Errno::EACCES) } else { Ok(()) }
-}
-
-/// A path that leads to this inode.
-fn path_of(target: &Target) -> String {
-    path_to(&target.fd)
-}
-
-fn path_to(fd: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 fn rename(from: &Found, to: &Found, flags: u32) -> Result<(), Errno> {

@@ -8,7 +8,7 @@
 //! address that it has copied and checked.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -30,6 +30,7 @@ use crate::policy::Denial;
 use crate::policy::call::Call;
 use crate::policy::file::Ruling;
 use crate::policy::network::{Address, Direction, Protocol, SocketKind, UnixName};
+use crate::procfs::link_to;
 use crate::profile::Rights;
 use crate::sys;
 use crate::sys::seccomp::{self, Answer};
@@ -136,7 +137,7 @@ impl Enforcer {
                     socket => socket,
                 };
                 socket.and_then(|socket| {
-                    let ours = PathBuf::from(format!("/proc/self/fd/{}", socket.as_raw_fd()));
+                    let ours = PathBuf::from(link_to(&socket));
                     sys::process::socket_protocol(&ours)
                 })
             }
@@ -322,7 +323,7 @@ impl Enforcer {
             (Direction::Connect, Some(target)) => (None, target.fd),
             (Direction::Connect, None) => return Err(Decision::Fail(Errno::ENOENT)),
         };
-        let mut way = PathBuf::from(format!("/proc/self/fd/{}", target.as_raw_fd()));
+        let mut way = PathBuf::from(link_to(&target));
         way.extend(inside);
         let way = if is_lasting { path } else { &way };
         let address = sys::socket::unix_path(way.as_os_str().as_bytes()).map_err(Decision::Fail)?;

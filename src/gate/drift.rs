@@ -6,7 +6,7 @@ use super::finding::FindingList;
 use super::lock::Approval;
 use super::rules::GateRule;
 use super::severity::Severity;
-use crate::profile::Document;
+use crate::profile::{Document, Rights};
 use crate::review::{ProfileDiff, RiskLevel};
 
 /// Findings about what was added. An approval of just this profile says that it was looked at.
@@ -41,10 +41,12 @@ pub fn check(before: &Document, after: &Document, approval: Option<&Approval>, f
 /// Whether the previous profile had all grants that a finding about a whole entry names.
 pub fn had(granted: &BTreeSet<String>, subject: &str) -> bool {
     let Some(rest) = subject.strip_prefix("file ") else { return false };
-    let words: Vec<&str> = rest.rsplit(' ').take_while(|word| RIGHTS.contains(word)).collect();
+    let words: Vec<&str> = rest.rsplit(' ').take_while(is_right).collect();
     let length: usize = words.iter().map(|word| word.len() + 1).sum();
     let path = &rest[..rest.len() - length];
     !words.is_empty() && words.iter().all(|word| granted.contains(&format!("file {path} {word}")))
 }
 
-const RIGHTS: [&str; 6] = ["read", "list", "write", "create", "remove", "ioctl"];
+fn is_right(word: &&str) -> bool {
+    Rights::NAMES.iter().any(|(_, name)| name == word)
+}

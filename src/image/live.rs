@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
@@ -93,7 +93,7 @@ fn optional(found: io::Result<FileInfo>) -> io::Result<Option<FileInfo>> {
 }
 
 pub(super) fn file_info(canonical: PathBuf, found: &fs::Metadata) -> FileInfo {
-    let kind = kind_of(found.file_type());
+    let kind = FileKind::of_mode(found.mode());
     let id = FileId { device: found.dev(), inode: found.ino() };
     FileInfo {
         canonical,
@@ -103,16 +103,6 @@ pub(super) fn file_info(canonical: PathBuf, found: &fs::Metadata) -> FileInfo {
         links: found.nlink(),
         owner: Uid::from_raw(found.uid()),
         changed: (found.ctime(), found.ctime_nsec() as u32),
-    }
-}
-
-/// The type of a file.
-pub fn kind_of(kind: fs::FileType) -> FileKind {
-    match kind {
-        kind if kind.is_file() => FileKind::Regular,
-        kind if kind.is_dir() => FileKind::Directory,
-        kind if kind.is_char_device() || kind.is_block_device() => FileKind::Device,
-        _ => FileKind::Other,
     }
 }
 

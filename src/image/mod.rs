@@ -19,10 +19,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use nix::sys::stat::SFlag;
+
 use crate::ids::Uid;
 
-/// The most symbolic links that the kernel follows in a path (MAXSYMLINKS).
-const MAX_LINKS: usize = 40;
+/// The most symbolic links that the kernel follows in a path (MAXSYMLINKS, path_resolution(7)).
+pub const MAX_LINKS: usize = 40;
 
 /// Whether `path` is `directory` or lies beneath it. Both are absolute, without `.`, `..` and
 /// doubled slashes, so that bytes are compared and no names, as [`Path::starts_with`] does.
@@ -82,6 +84,18 @@ pub enum FileKind {
     Device,
     /// A socket or a FIFO.
     Other,
+}
+
+impl FileKind {
+    /// The type that st_mode has (inode(7)).
+    pub fn of_mode(mode: u32) -> FileKind {
+        match SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFREG => FileKind::Regular,
+            SFlag::S_IFDIR => FileKind::Directory,
+            SFlag::S_IFCHR | SFlag::S_IFBLK => FileKind::Device,
+            _ => FileKind::Other,
+        }
+    }
 }
 
 /// How a file is executed.

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Executable, FileId, FileInfo, FileKind, ImageFiles, Time};
+use super::{Executable, FileId, FileInfo, FileKind, ImageFiles, MAX_LINKS, Time};
 use crate::ids::Uid;
 
 /// Files that exist in memory only. Directories above a path come with it.
@@ -27,9 +27,6 @@ enum ImageNode {
     There { inode: u64, kind: FileKind, mode: u32, how: Executable },
     Link(PathBuf),
 }
-
-/// The kernel's limit of links in one path (MAXSYMLINKS).
-const MOST_LINKS: u32 = 40;
 
 impl ImageTree {
     /// An image with nothing in it but `/`.
@@ -142,7 +139,7 @@ impl ImageTree {
     }
 
     /// Resolves a path: the path without links, and its node.
-    fn resolve(&self, path: &Path, links: u32) -> io::Result<Option<(PathBuf, &ImageNode)>> {
+    fn resolve(&self, path: &Path, links: usize) -> io::Result<Option<(PathBuf, &ImageNode)>> {
         let mut at = PathBuf::from("/");
         let parts: Vec<_> = path.components().collect();
         for (index, part) in parts.iter().enumerate() {
@@ -183,7 +180,7 @@ impl Default for ImageTree {
 
 impl ImageFiles for ImageTree {
     fn stat(&self, path: &Path) -> io::Result<Option<FileInfo>> {
-        Ok(self.resolve(path, MOST_LINKS)?.and_then(|(canonical, node)| match node {
+        Ok(self.resolve(path, MAX_LINKS)?.and_then(|(canonical, node)| match node {
             ImageNode::There { inode, kind, mode, .. } => {
                 let device = self.mounts.get(inode).copied().unwrap_or(1);
                 let id = FileId { device, inode: *inode };
@@ -204,7 +201,7 @@ impl ImageFiles for ImageTree {
     }
 
     fn executable(&self, path: &Path) -> io::Result<Executable> {
-        match self.resolve(path, MOST_LINKS)? {
+        match self.resolve(path, MAX_LINKS)? {
             Some((_, ImageNode::There { how, .. })) => Ok(how.clone()),
             _ => Err(io::Error::from_raw_os_error(libc::ENOENT)),
         }
@@ -212,7 +209,7 @@ impl ImageFiles for ImageTree {
 
     fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
         let (at, _) =
-            self.resolve(path, MOST_LINKS)?.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
+            self.resolve(path, MAX_LINKS)?.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
         let below = |(name, node): (&PathBuf, &ImageNode)| {
             let own = name.parent() == Some(&at);
             own.then(|| (name.file_name().unwrap_or_default().to_owned(), matches!(node, ImageNode::Link(_))))

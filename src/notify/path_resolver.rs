@@ -1,6 +1,5 @@
 //! Resolves a caller's path to a file, with the caller's rights and from its root.
 
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -9,6 +8,7 @@ use crate::notify::caller::{Caller, Identity, Memory};
 use crate::notify::handed::HandedItem;
 use crate::notify::resolve::{self, Found, Target, is_plain};
 use crate::notify::syscall_args::{AttributeArgs, PathArg};
+use crate::procfs::link_to;
 
 /// Resolves the paths that callers name, with their rights and from their root.
 pub struct PathResolver<'a> {
@@ -63,7 +63,7 @@ impl PathResolver<'_> {
         let root = if self.moves && !descriptor {
             // A link of the supervisor's that leads to the caller's root.
             root_fd = self.identity.with_caller_fsids(caller, || caller.own("root", HandedItem::Root))?;
-            own = PathBuf::from(format!("/proc/self/fd/{}", root_fd.as_raw_fd()));
+            own = PathBuf::from(link_to(&root_fd));
             &own
         } else {
             Path::new("/")

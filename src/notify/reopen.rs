@@ -19,7 +19,7 @@ use crate::notify::resolve::{Found, Target};
 use crate::notify::stream::{Stream, process_of};
 use crate::notify::syscall_args::Open;
 use crate::procfs::fdinfo::{self, OpenFile};
-use crate::procfs::path_of;
+use crate::procfs::{link_to, path_of};
 
 /// Whether an open has no more access than the caller's descriptor that its path names, or than
 /// the app's own standard stream.
@@ -73,7 +73,7 @@ pub fn open_stream(
 /// # Errors
 /// As open(2).
 pub fn reopen(identity: &Identity, caller: &Caller, target: &Target, flags: i32) -> Result<OwnedFd, Errno> {
-    let path = format!("/proc/self/fd/{}", target.fd.as_raw_fd());
+    let path = link_to(&target.fd);
     identity.with_caller_creds(caller, || open_link(&path, flags))
 }
 
@@ -96,9 +96,17 @@ fn open_link(path: &str, flags: i32) -> Result<OwnedFd, Errno> {
     let ignored = OFlag::O_CREAT | OFlag::O_EXCL;
     let ours = OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let fd = openat(AT_FDCWD, path, (requested - ignored) | ours, Mode::empty())?;
-    let keep = OFlag::O_APPEND | OFlag::O_NONBLOCK | OFlag::O_DIRECT | OFlag::O_NOATIME;
-    fcntl(&fd, FcntlArg::F_SETFL(requested & keep))?;
+    set_status_flags(&fd, requested)?;
     Ok(fd)
+}
+
+/// Gives a file that the supervisor opened the status flags that the caller asked for (F_SETFL).
+///
+/// # Errors
+/// As fcntl(2).
+pub fn set_status_flags(fd: &OwnedFd, requested: OFlag) -> Result<(), Errno> {
+    let settable = OFlag::O_APPEND | OFlag::O_NONBLOCK | OFlag::O_DIRECT | OFlag::O_NOATIME;
+    fcntl(fd, FcntlArg::F_SETFL(requested & settable)).map(drop)
 }
 
 /// Whether an access mode has all that an open needs; O_TRUNC writes.

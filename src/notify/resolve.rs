@@ -15,7 +15,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2, readlin
 use nix::sys::stat::{FileStat, Mode, fstat};
 
 use crate::ids::Pid;
-use crate::image::{FileId, FileKind};
+use crate::image::{FileId, FileKind, MAX_LINKS};
 use crate::notify::caller::Caller;
 use crate::notify::handed::HandedItem;
 use crate::notify::stream::{Stream, process_of};
@@ -83,9 +83,6 @@ pub struct Target {
     /// The permission bits of st_mode.
     pub mode: u32,
 }
-
-/// The most links that the kernel follows.
-const MAX_LINKS: u32 = 40;
 
 /// The inode of the root of every procfs.
 const PROC_ROOT: u64 = 1;
@@ -208,12 +205,7 @@ pub fn at_once(path: &Path, follow: bool) -> Result<(Target, PathBuf), Errno> {
 /// Whatever fstat(2) answers.
 pub fn target(fd: OwnedFd) -> Result<Target, Errno> {
     let stat = fstat(&fd)?;
-    let kind = match stat.st_mode & libc::S_IFMT {
-        libc::S_IFREG => FileKind::Regular,
-        libc::S_IFDIR => FileKind::Directory,
-        libc::S_IFCHR | libc::S_IFBLK => FileKind::Device,
-        _ => FileKind::Other,
-    };
+    let kind = FileKind::of_mode(stat.st_mode);
     let id = FileId { device: stat.st_dev, inode: stat.st_ino };
     Ok(Target { fd, id, kind, mode: stat.st_mode & 0o7777 })
 }
@@ -221,7 +213,7 @@ pub fn target(fd: OwnedFd) -> Result<Target, Errno> {
 struct PathWalk<'a> {
     caller: &'a Caller,
     at: OwnedFd,
-    links: u32,
+    links: usize,
 }
 
 enum WalkStep {

@@ -10,17 +10,16 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 
+use crate::image::MAX_LINKS;
 use crate::notify::caller::{Caller, Identity};
 use crate::plan::environment::named::{NamedPath, PathUse};
 use crate::plan::mounts;
 use crate::policy::PolicyEngine;
 use crate::policy::started::NotYet;
 use crate::policy::variables::{Places, Unsettled};
-use crate::procfs::errno;
 use crate::procfs::mountinfo::{self, MountInfo};
+use crate::procfs::{errno, fdinfo};
 
-/// The links that the kernel follows on one path.
-const MOST_LINKS: u32 = 40;
 /// The entries of a folder that are looked at for links.
 const MOST_ENTRIES: usize = 8192;
 /// The loader's own folders, where a library without a slash in its name is searched for last.
@@ -113,7 +112,7 @@ impl<'a> Settled<'a> {
                 continue;
             }
             links += 1;
-            let text = std::fs::read_link(&here).ok().filter(|_| links <= MOST_LINKS);
+            let text = std::fs::read_link(&here).ok().filter(|_| links <= MAX_LINKS);
             let text = text.ok_or(Unsettled::Other(here))?;
             if text.is_absolute() {
                 at = PathBuf::from("/");
@@ -234,9 +233,8 @@ pub fn shares_root(caller: &Caller, identity: &Identity) -> bool {
 fn written() -> Vec<PathBuf> {
     let writes = |fd: &OsStr| {
         let info = std::fs::read_to_string(Path::new("/proc/self/fdinfo").join(fd)).unwrap_or_default();
-        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
-        let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok());
-        flags.is_none_or(|flags| flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_RDONLY)
+        fdinfo::flags(&info)
+            .is_none_or(|flags| flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_RDONLY)
     };
     let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let named = open.filter_map(|entry| {

@@ -9,7 +9,7 @@ use super::{Denial, PolicyEngine};
 use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::filter::{Access, Action};
 use crate::ids::{Gid, Uid};
-use crate::profile::{Capability, Endpoint, capability_word};
+use crate::profile::{Capability, capability_word};
 use crate::syscalls::{self, Arg, Handler, Syscall, Test, clone_flags};
 
 /// A system call, as the notification has it.
@@ -118,13 +118,6 @@ impl PolicyEngine {
             None => Some(Want::Syscall(name.to_owned())),
         };
         call.refusal(ViolationKind::Syscall, Errno::EPERM, "/syscalls", want)
-    }
-
-    /// Whether some entry of `network` has an address: then socket options that redirect packets are
-    /// denied.
-    fn names_addresses(&self) -> bool {
-        let entries = self.policy.listen.iter().chain(&self.policy.connect);
-        entries.into_iter().any(|entry| matches!(entry, Endpoint::Tcp(tcp) if tcp.network.is_some()))
     }
 
     /// The value as the kernel reads it: 32 bits of an int.

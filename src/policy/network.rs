@@ -187,8 +187,8 @@ impl PolicyEngine {
             (Protocol::Udp, _) => "udp/*".to_owned(),
             (Protocol::Ping, _) => "icmp".to_owned(),
             // Where rules name addresses, a hint does not allow all of them.
-            (_, IpAddr::V4(ip)) if self.distinguishes_addresses() => format!("tcp/{ip}:{port}"),
-            (_, IpAddr::V6(ip)) if self.distinguishes_addresses() => format!("tcp/[{ip}]:{port}"),
+            (_, IpAddr::V4(ip)) if self.names_addresses() => format!("tcp/{ip}:{port}"),
+            (_, IpAddr::V6(ip)) if self.names_addresses() => format!("tcp/[{ip}]:{port}"),
             _ => format!("tcp/{port}"),
         };
         Err(refuse(direction, name))
@@ -201,7 +201,9 @@ impl PolicyEngine {
         }
     }
 
-    fn distinguishes_addresses(&self) -> bool {
+    /// Whether some entry of `network` has an address: then socket options that redirect packets are
+    /// denied, and a hint names an address.
+    pub(super) fn names_addresses(&self) -> bool {
         let entries = self.policy.listen.iter().chain(&self.policy.connect);
         entries.into_iter().any(|entry| matches!(entry, Endpoint::Tcp(tcp) if tcp.network.is_some()))
     }

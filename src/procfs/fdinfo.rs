@@ -21,11 +21,17 @@ pub struct OpenFile {
     pub inode: u64,
 }
 
+/// The O_* flags of the open file description.
+pub fn flags(text: &str) -> Option<i32> {
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    i32::from_str_radix(flags.trim(), 8).ok()
+}
+
 /// The open file of a descriptor; none before Linux 5.14, which does not give its inode.
 pub fn open_file(text: &str) -> Option<OpenFile> {
     let value = |key| text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
     Some(OpenFile {
-        flags: i32::from_str_radix(value("flags:")?, 8).ok()?,
+        flags: flags(text)?,
         mount: value("mnt_id:")?.parse().ok()?,
         inode: value("ino:")?.parse().ok()?,
     })

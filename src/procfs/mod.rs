@@ -62,13 +62,18 @@ fn read_to_end(path: &str, usual: usize) -> Result<Vec<u8>, Errno> {
     }
 }
 
-/// The path of an open descriptor of this process (`/proc/self/fd/N`).
+/// The link of an open descriptor of this process, `/proc/self/fd/N`: a path that leads to its inode,
+/// whatever has its name by now.
+pub fn link_to(fd: &impl AsRawFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// The path of an open descriptor of this process, as its [link](link_to) has it.
 ///
 /// # Errors
 /// ENOENT where /proc is not mounted.
 pub fn path_of(fd: &OwnedFd) -> Result<PathBuf, Errno> {
-    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    nix::fcntl::readlink(link.as_str()).map(PathBuf::from)
+    nix::fcntl::readlink(link_to(fd).as_str()).map(PathBuf::from)
 }
 
 /// The errno of an I/O error; EIO where it has none.

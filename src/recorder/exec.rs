@@ -1,7 +1,7 @@
 //! execve and execveat: the program, its interpreter and its loader.
 
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,7 @@ use crate::notify::syscall_args::{self, PathArg};
 use crate::policy::args::Need;
 use crate::policy::call::Call;
 use crate::processes::proc_fs::LiveProcFs;
+use crate::procfs::link_to;
 
 /// Arguments that are read: those that are recorded, and one more; the first ones name an applet.
 const NEEDED: Need = Need { strings: MOST_ARGS + 1, bytes: 32 << 10 };
@@ -206,13 +207,13 @@ fn executable((target, canonical): Resolved) -> Result<(Target, PathBuf), Errno>
 /// Opens the file of an O_PATH descriptor for reading. It opens through the descriptor, so it is
 /// the same file that was resolved, and O_NONBLOCK keeps a lease from blocking it.
 fn readable(target: &Target) -> Option<File> {
-    let path = format!("/proc/self/fd/{}", target.fd.as_raw_fd());
+    let path = link_to(&target.fd);
     File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()
 }
 
 /// Opens the file of an O_PATH descriptor for reading, with the rights of the calling thread.
 fn opens(opened: &OwnedFd) -> Result<File, Errno> {
-    let path = format!("/proc/self/fd/{}", opened.as_raw_fd());
+    let path = link_to(opened);
     File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(crate::procfs::errno)
 }
 

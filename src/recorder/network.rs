@@ -1,7 +1,6 @@
 //! Addresses that sockets are bound, connected and sent to, and sockets that listen.
 
 use std::ffi::OsStr;
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -17,7 +16,7 @@ use crate::notify::syscall_args::{AddressArgs, PathArg};
 use crate::notify::unreadable::{UNREADABLE, unreadable};
 use crate::policy::call::Call;
 use crate::policy::network::{Address, Direction, Protocol};
-use crate::procfs::net;
+use crate::procfs::{link_to, net};
 use crate::readiness::listening;
 
 /// The most sockets that are remembered; beyond it the oldest are forgotten.
@@ -96,7 +95,7 @@ impl Recorder {
         let name = self.identity.with_caller_fsids(caller, read).or_else(|errno| {
             let handed = caller.handed.as_ref().filter(|_| errno == UNREADABLE).ok_or(errno)?;
             let socket = handed.descriptor(HandedItem::Descriptor(fd))?;
-            let ours = PathBuf::from(format!("/proc/self/fd/{}", socket.as_raw_fd()));
+            let ours = PathBuf::from(link_to(&socket));
             crate::sys::process::socket_protocol(&ours)
         });
         name.map_or(Protocol::Other, |name| Protocol::of(&name))
