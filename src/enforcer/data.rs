@@ -42,24 +42,25 @@ impl Enforcer {
         }
         let Ok(stat) = fstat(&found.parent) else { return false };
         let [.., user] = caller.uids;
-        let is_his = !user.is_root() && stat.st_uid == user.as_raw();
-        if !is_his && (!data::is_named_for_data(place) || (makes && !own && !data::may_be_made(&found.name)))
+        let is_owned = !user.is_root() && stat.st_uid == user.as_raw();
+        if !is_owned
+            && (!data::is_named_for_data(place) || (makes && !own && !data::may_be_made(&found.name)))
         {
             return false;
         }
         let id = FileId { device: stat.st_dev, inode: stat.st_ino };
         let changed = (stat.st_ctime, stat.st_ctime_nsec as u32);
         let mut known = self.memory.data.borrow_mut();
-        match known.get(&(id, is_his)) {
+        match known.get(&(id, is_owned)) {
             Some((_, true)) => return true,
             Some((then, false)) if *then == changed => return false,
             _ => {}
         }
-        let is_data = entries(&found.parent).is_some_and(|entries| data::is_data(&entries, is_his));
+        let is_data = entries(&found.parent).is_some_and(|entries| data::is_data(&entries, is_owned));
         if known.len() >= MOST {
             known.clear();
         }
-        known.insert((id, is_his), (changed, is_data));
+        known.insert((id, is_owned), (changed, is_data));
         is_data
     }
 

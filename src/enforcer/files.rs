@@ -72,7 +72,7 @@ impl Enforcer {
         let owner = fstat(&found.target.as_ref()?.fd).ok()?.st_uid;
         let is_another_users = owner != caller.uids[3].as_raw() && !has(caller, Capability::CAP_SYS_PTRACE);
         let is_refused = process as u32 == self.rules.policy().supervisor || is_another_users;
-        is_refused.then(|| Decision::Deny(self.rules.swapped(&found.canonical, Rights::READ)))
+        is_refused.then(|| Decision::Deny(self.rules.denied_without_hint(&found.canonical, Rights::READ)))
     }
 
     /// Whether a change of owner needs no capability, as that to one's own; nothing of
@@ -111,7 +111,7 @@ impl Enforcer {
             }
             Ok(found) => found,
             Err(Errno::EACCES) if self.is_supervisors(&open.at) => {
-                return Some(Decision::Deny(self.rules.swapped(&open.at.path, Rights::WRITE)));
+                return Some(Decision::Deny(self.rules.denied_without_hint(&open.at.path, Rights::WRITE)));
             }
             Err(errno) => return Some(unknown(errno)),
         };
@@ -147,7 +147,7 @@ impl Enforcer {
                 }
                 Err(PerformError::Kernel(errno)) => Decision::Fail(errno),
                 Err(PerformError::TargetChanged) => {
-                    Decision::Deny(self.rules.swapped(&found.canonical, needs))
+                    Decision::Deny(self.rules.denied_without_hint(&found.canonical, needs))
                 }
                 Err(PerformError::NameTaken) => return None,
             },
@@ -228,7 +228,9 @@ impl Enforcer {
             Ok(()) => Decision::Value(0),
             Err(PerformError::Kernel(errno)) => Decision::Fail(errno),
             Err(PerformError::NameTaken) => Decision::Fail(Errno::EEXIST),
-            Err(PerformError::TargetChanged) => Decision::Deny(self.rules.swapped(&found.canonical, needs)),
+            Err(PerformError::TargetChanged) => {
+                Decision::Deny(self.rules.denied_without_hint(&found.canonical, needs))
+            }
         }
     }
 
@@ -276,8 +278,10 @@ impl Enforcer {
         let widens = |from: &Found, to: &Found| {
             let id = from.target.as_ref()?.id;
             let granted = self.rules.granted(&from.canonical, Some(id), &self.standing(from));
-            let refusal =
-                || Denial { errno: Errno::EXDEV, ..*self.rules.swapped(&to.canonical, Rights::CREATE) };
+            let refusal = || Denial {
+                errno: Errno::EXDEV,
+                ..*self.rules.denied_without_hint(&to.canonical, Rights::CREATE)
+            };
             self.rules.widens(&from.canonical, id, granted, &to.canonical).then(|| Box::new(refusal()))
         };
         widens(old, new).or_else(|| if change.is_exchange() { widens(new, old) } else { None })

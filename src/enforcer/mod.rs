@@ -305,7 +305,9 @@ impl Enforcer {
         let own = self.of_itself(call, caller);
         match self.rules.access(name) {
             None => Decision::Deny(self.rules.unlisted(call)),
-            Some(_) if own.is_none() && self.reaches_us(call) => Decision::Deny(self.rules.signal(call)),
+            Some(_) if own.is_none() && self.reaches_supervisor(call) => {
+                Decision::Deny(self.rules.signal(call))
+            }
             Some(Access::When(_)) if !self.rules.lists(own.as_ref().unwrap_or(call)) => {
                 Decision::Deny(self.rules.argument(call))
             }

@@ -23,7 +23,7 @@ impl Enforcer {
             Some(Access::When(_)) if self.lists_for_own_group(call, caller) => Decision::Continue,
             Some(Access::When(_)) => match self.for_app(call, caller) {
                 Some(decision) => decision,
-                None if self.reaches_us(call) || is_for_own_group(call) => {
+                None if self.reaches_supervisor(call) || is_for_own_group(call) => {
                     Decision::Deny(self.rules.signal(call))
                 }
                 // A signal that the profile does not list.
@@ -54,8 +54,9 @@ impl Enforcer {
     /// the app's pid.
     fn for_app(&self, call: &Call, caller: &Caller) -> Option<Decision> {
         let signal = call.args[1] as i32;
-        let names_us = call.name == Some("kill") && call.args[0] as u32 == self.rules.policy().supervisor;
-        if !names_us || !(signal == 0 || FORWARDED.contains(&signal)) {
+        let names_supervisor =
+            call.name == Some("kill") && call.args[0] as u32 == self.rules.policy().supervisor;
+        if !names_supervisor || !(signal == 0 || FORWARDED.contains(&signal)) {
             return None;
         }
         let (mut for_app, app) = (call.clone(), self.current_app());
@@ -81,7 +82,7 @@ impl Enforcer {
     }
 
     /// Whether a call by numbers would reach the supervisor: no profile allows that.
-    pub(super) fn reaches_us(&self, call: &Call) -> bool {
+    pub(super) fn reaches_supervisor(&self, call: &Call) -> bool {
         let Some(name) = call.name.filter(|name| numbers::may_reach(name)) else { return false };
         match threads::all() {
             Ok(mut ours) => {

@@ -204,7 +204,9 @@ impl Enforcer {
         let other = new.target.as_ref().filter(|_| change.is_exchange());
         if matches!(change, TreeChange::Rename { .. }) {
             let is_moved = self.identity.with_caller_creds(caller, || {
-                if is_at(new, source)? && other.map_or(Ok(true), |other| is_at(old, other))? {
+                if no_other_inode_at(new, source)?
+                    && other.map_or(Ok(true), |other| no_other_inode_at(old, other))?
+                {
                     return Ok(true);
                 }
                 move_back(old, new, other.is_some()).map(|()| false)
@@ -266,7 +268,7 @@ fn rename(from: &Found, to: &Found, flags: u32) -> Result<(), Errno> {
 }
 
 /// Whether no other inode has the name now.
-fn is_at(found: &Found, target: &Target) -> Result<bool, Errno> {
+fn no_other_inode_at(found: &Found, target: &Target) -> Result<bool, Errno> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     match openat(&found.parent, found.name.as_os_str(), flags, Mode::empty()) {
         Ok(there) => Ok(inodes::id(there)? == inodes::id(&target.fd)?),

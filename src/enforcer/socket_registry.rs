@@ -9,7 +9,7 @@
 //! descriptors lead to a socket, so the copies are compared with `/proc/PID/fd` of every
 //! process when there are many of them. A process that cannot be read (one that changed its
 //! user without an exec, or made itself undumpable) may have any of them. What is known of
-//! the copies then is their [`SocketFate`]: descriptors are the lowest free number, so a number
+//! the copies then is their [`SocketState`]: descriptors are the lowest free number, so a number
 //! that is handed to the same process once more was closed there.
 
 pub mod connections;
@@ -23,7 +23,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
-use self::open_sockets::{OpenSockets, SocketFate};
+use self::open_sockets::{OpenSockets, SocketState};
 use crate::ids::{Pid, StartTime};
 use crate::notify::caller::Identity;
 use crate::policy::network::SocketKind;
@@ -250,7 +250,7 @@ impl SocketRegistry {
     pub fn free_addresses(&mut self, identity: &Identity) {
         let Some(open) = OpenSockets::now(identity) else { return };
         self.forget(|copy| {
-            open.fate(copy) >= if copy.bound { SocketFate::Perhaps } else { SocketFate::Closed }
+            open.fate(copy) >= if copy.bound { SocketState::Perhaps } else { SocketState::Closed }
         });
     }
 
@@ -258,8 +258,8 @@ impl SocketRegistry {
     /// are. `open` is what is known of all processes.
     fn make_room(&mut self, open: Option<&OpenSockets>) {
         if let Some(open) = open {
-            self.forget(|copy| open.fate(copy) == SocketFate::Closed);
-            for least in [SocketFate::Likely, SocketFate::Perhaps] {
+            self.forget(|copy| open.fate(copy) == SocketState::Closed);
+            for least in [SocketState::Likely, SocketState::Perhaps] {
                 if self.sockets.len() >= MANY.min(self.most * 3 / 4) {
                     self.forget(|copy| open.fate(copy) >= least);
                 }
@@ -272,7 +272,7 @@ impl SocketRegistry {
             // The oldest of which nothing is known: to bind or connect one that is still
             // used is refused from then on.
             let unknown =
-                |copy: &RegistryEntry| open.is_none_or(|open| open.fate(copy) == SocketFate::Unknown);
+                |copy: &RegistryEntry| open.is_none_or(|open| open.fate(copy) == SocketState::Unknown);
             let mut turns = BTreeSet::new();
             turns.extend(self.sockets.values().filter(|copy| unknown(copy)).map(|copy| copy.turn));
             if let Some(last) = turns.iter().nth(self.most / 8).or(turns.last()).copied() {

@@ -94,7 +94,7 @@ impl Enforcer {
             // The call does not continue, so the supervisor returns the kernel's errno.
             Err(Errno::EFAULT | Errno::EINVAL) if makes => return Decision::Fail(Errno::EINVAL),
             Err(UNREADABLE) => return Decision::CallerUnreadable,
-            Err(_) if makes => return Decision::Deny(self.rules.strange(direction)),
+            Err(_) if makes => return Decision::Deny(self.rules.unregistered_socket(direction)),
             Err(errno) => return unknown(errno),
         };
         if direction == Direction::Connect && self.connects_to_notify_socket(&address) {
@@ -168,16 +168,17 @@ impl Enforcer {
     /// none.
     fn registered_socket(&self, caller: &Caller, fd: i32, direction: Direction) -> Result<Socket, Decision> {
         match self.inode(caller, fd) {
-            Ok(inode) => {
-                self.registry().of(inode).ok_or_else(|| Decision::Deny(self.rules.strange(direction)))
-            }
+            Ok(inode) => self
+                .registry()
+                .of(inode)
+                .ok_or_else(|| Decision::Deny(self.rules.unregistered_socket(direction))),
             Err(errno @ (Errno::EBADF | Errno::ENOTSOCK)) => Err(Decision::Fail(errno)),
             Err(UNREADABLE) if self.tracer.is_some() => Err(Decision::CallerUnreadable),
             // Its descriptors cannot be read, but the number that it got is registered.
             Err(UNREADABLE) => {
                 self.registry().installed_as(caller.tgid, fd).ok_or(Decision::CallerUnreadable)
             }
-            Err(_) => Err(Decision::Deny(self.rules.strange(direction))),
+            Err(_) => Err(Decision::Deny(self.rules.unregistered_socket(direction))),
         }
     }
 

@@ -39,7 +39,7 @@ impl Enforcer {
         }
         // Before Linux 5.14 no descriptor can be the answer to a call.
         if !(self.audit || self.rules.policy().performs) {
-            return Decision::Deny(self.rules.swapped(&open.at.path, needs));
+            return Decision::Deny(self.rules.denied_without_hint(&open.at.path, needs));
         }
         if self.waits() != Ok(true) {
             return Decision::Fail(Errno::ESRCH);

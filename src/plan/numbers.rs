@@ -190,7 +190,7 @@ impl FilterInput<'_> {
             if !self.scoped() {
                 numbers.push(0);
                 if self.supervisor > 1 {
-                    numbers.push(EVERYBODY);
+                    numbers.push(EVERY_PROCESS);
                 }
             }
         }
@@ -236,4 +236,4 @@ const F_SETOWN_EX: u64 = 15;
 /// FIOSETOWN and SIOCSPGRP, for sockets (asm/sockios.h).
 const OWNER_IOCTLS: [u64; 2] = [0x8901, 0x8902];
 /// The pid of kill(2) that means every process that may be signalled: -1.
-const EVERYBODY: u64 = 0xffff_ffff;
+const EVERY_PROCESS: u64 = 0xffff_ffff;

@@ -123,9 +123,9 @@ fn is_root(mount: &MountInfo) -> bool {
 /// Whether a user without capabilities may write the file, or exchange it or a directory above it.
 /// Any write bit of group or others counts: an access list shows in them.
 fn may_be_written(path: &Path, user: Uid, files: &dyn ImageFiles) -> bool {
-    let is_his = |info: FileInfo| info.owner == user || info.mode & 0o022 != 0;
+    let may_write = |info: FileInfo| info.owner == user || info.mode & 0o022 != 0;
     path.ancestors().any(|place| match files.stat(place) {
-        Ok(Some(info)) if info.canonical == place => is_his(info),
+        Ok(Some(info)) if info.canonical == place => may_write(info),
         _ => true,
     })
 }

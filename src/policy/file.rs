@@ -98,8 +98,9 @@ impl PolicyEngine {
         Some(Box::new(Denial { want: None, ..refusal(path, Rights::CREATE) }))
     }
 
-    /// Denies a file that was replaced after the decision: a race that only an attacker runs.
-    pub fn swapped(&self, path: &Path, needs: Rights) -> Box<Denial> {
+    /// Denies an access that no profile grants: a file that was replaced after the decision, or one that is
+    /// never given out. Its event has no hint.
+    pub fn denied_without_hint(&self, path: &Path, needs: Rights) -> Box<Denial> {
         Box::new(Denial { want: None, ..refusal(path, needs) })
     }
 

@@ -257,7 +257,7 @@ impl PolicyEngine {
 
     /// Denies a bind, connect or listen on a socket that the supervisor did not create, or whose kind
     /// is unknown. No entry allows it.
-    pub fn strange(&self, direction: Direction) -> Box<Denial> {
+    pub fn unregistered_socket(&self, direction: Direction) -> Box<Denial> {
         let refusal = refuse(direction, "a socket that was not made under this profile".to_owned());
         Box::new(Denial { want: None, ..*refusal })
     }

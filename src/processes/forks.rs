@@ -38,7 +38,7 @@ pub struct Forks {
     /// Children of forks that are over, zombies included.
     known: HashSet<Pid>,
     /// There may be a child of a fork that is over, and it is not known which it is.
-    unsure: bool,
+    ambiguous: bool,
     /// How many of both there may be before those that are gone are removed.
     room: usize,
 }
@@ -54,7 +54,7 @@ struct Fork {
     /// CLONE_PARENT: the child is its parent's.
     sibling: bool,
     /// A child of this thread may be another fork's.
-    unsure: bool,
+    ambiguous: bool,
 }
 
 /// A thread that has not ended.
@@ -81,7 +81,7 @@ pub trait Threads {
 }
 
 /// What became of a pending fork.
-enum ForkFate {
+enum ForkOutcome {
     Pending,
     /// It has happened or failed, and these are the children of its thread.
     Over(Option<Vec<Pid>>),
@@ -113,40 +113,40 @@ impl Forks {
         // One that is gone waits for no answer.
         let Some(Thread { started, faults, .. }) = threads.thread(tgid, tid)? else { return Ok(()) };
         if sibling {
-            self.confused();
+            self.mark_ambiguous();
         }
-        let unsure = self.unsure || self.pending.iter().any(|fork| fork.sibling);
-        self.pending.push(Fork { tid, tgid, started, faults, entry, sibling, unsure });
+        let ambiguous = self.ambiguous || self.pending.iter().any(|fork| fork.sibling);
+        self.pending.push(Fork { tid, tgid, started, faults, entry, sibling, ambiguous });
         Ok(())
     }
 
     /// Removes what is no longer pending; whether anything was.
     pub fn settle(&mut self, threads: &impl Threads) -> bool {
         let is_there = |fork: &Fork| fork.is_there(threads);
-        let fates: Vec<ForkFate> = self.pending.iter().map(|fork| fork.fate(threads)).collect();
+        let fates: Vec<ForkOutcome> = self.pending.iter().map(|fork| fork.fate(threads)).collect();
         let before = self.pending.len();
         let mut rest = Vec::new();
         for (fork, fate) in std::mem::take(&mut self.pending).into_iter().zip(fates) {
             match fate {
-                ForkFate::Pending => rest.push(fork),
+                ForkOutcome::Pending => rest.push(fork),
                 // One that is there now was there when its children were read.
-                ForkFate::Over(children) if is_there(&fork) => self.is_over(&fork, children),
-                ForkFate::Over(_) | ForkFate::Gone => self.unsure = true,
+                ForkOutcome::Over(children) if is_there(&fork) => self.is_over(&fork, children),
+                ForkOutcome::Over(_) | ForkOutcome::Gone => self.ambiguous = true,
             }
         }
         // The children of all that are over are known by now.
         let mut made = Vec::new();
-        for fork in rest.iter().filter(|fork| !fork.unsure && !fork.sibling) {
+        for fork in rest.iter().filter(|fork| !fork.ambiguous && !fork.sibling) {
             let children = threads.children(fork.tgid, fork.tid).unwrap_or_default();
             if children.iter().any(|child| !self.known.contains(child)) {
                 made.push((fork.tid, children));
             }
         }
         // One that has ended meanwhile may have left its child to another.
-        self.unsure |= !rest.iter().all(is_there);
+        self.ambiguous |= !rest.iter().all(is_there);
         self.pending = rest;
-        if self.unsure {
-            self.confused();
+        if self.ambiguous {
+            self.mark_ambiguous();
         } else {
             self.pending.retain(|fork| !made.iter().any(|(tid, _)| *tid == fork.tid));
             self.known.extend(made.into_iter().flat_map(|(_, children)| children));
@@ -156,7 +156,7 @@ impl Forks {
 
     /// These are all the descendants, zombies included, after [`Forks::settle`].
     pub fn listed(&mut self, all: &[Pid]) {
-        if std::mem::take(&mut self.unsure) {
+        if std::mem::take(&mut self.ambiguous) {
             self.known = all.iter().copied().collect();
         } else {
             let all: HashSet<Pid> = all.iter().copied().collect();
@@ -186,13 +186,13 @@ impl Forks {
     fn is_over(&mut self, fork: &Fork, children: Option<Vec<Pid>>) {
         match children.filter(|_| !fork.sibling) {
             Some(children) => self.known.extend(children),
-            None => self.confused(),
+            None => self.mark_ambiguous(),
         }
     }
 
-    fn confused(&mut self) {
-        self.unsure = true;
-        self.pending.iter_mut().for_each(|fork| fork.unsure = true);
+    fn mark_ambiguous(&mut self) {
+        self.ambiguous = true;
+        self.pending.iter_mut().for_each(|fork| fork.ambiguous = true);
     }
 }
 
@@ -211,13 +211,13 @@ impl Fork {
         thread.is_ok_and(|thread| thread.is_some_and(|thread| thread.started == self.started))
     }
 
-    fn fate(&self, threads: &impl Threads) -> ForkFate {
+    fn fate(&self, threads: &impl Threads) -> ForkOutcome {
         match self.thread(threads) {
-            None => ForkFate::Gone,
+            None => ForkOutcome::Gone,
             Some(thread) if !thread.busy || thread.faults > self.faults => {
-                ForkFate::Over(threads.children(self.tgid, self.tid))
+                ForkOutcome::Over(threads.children(self.tgid, self.tid))
             }
-            Some(_) => ForkFate::Pending,
+            Some(_) => ForkOutcome::Pending,
         }
     }
 }

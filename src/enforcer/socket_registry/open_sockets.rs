@@ -26,7 +26,7 @@ pub(super) struct OpenSockets {
 
 /// Whether the app has closed a socket, ordered by how certain that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum SocketFate {
+pub(super) enum SocketState {
     /// A process has it open.
     Open,
     /// Its maker cannot be read, and has given no sign.
@@ -60,20 +60,20 @@ impl OpenSockets {
     }
 
     /// What is known of a copy.
-    pub fn fate(&self, copy: &RegistryEntry) -> SocketFate {
+    pub fn fate(&self, copy: &RegistryEntry) -> SocketState {
         if self.seen.contains(&copy.socket.inode) {
-            return SocketFate::Open;
+            return SocketState::Open;
         }
         if self.unread.is_empty() {
-            return SocketFate::Closed;
+            return SocketState::Closed;
         }
         // A process that has the maker's pid by now started later.
         let is_maker = |(pid, started): (&Pid, &StartTime)| *pid == copy.maker && *started <= copy.made;
         if self.unread.iter().any(is_maker) && !copy.replaced {
-            return SocketFate::Unknown;
+            return SocketState::Unknown;
         }
-        let heir = |(_, started): (&Pid, &StartTime)| *started >= copy.made;
-        if self.unread.iter().any(heir) { SocketFate::Perhaps } else { SocketFate::Likely }
+        let may_have_inherited = |(_, started): (&Pid, &StartTime)| *started >= copy.made;
+        if self.unread.iter().any(may_have_inherited) { SocketState::Perhaps } else { SocketState::Likely }
     }
 }
 

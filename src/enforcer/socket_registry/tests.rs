@@ -2,7 +2,7 @@
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use super::open_sockets::{OpenSockets, SocketFate};
+use super::open_sockets::{OpenSockets, SocketState};
 use super::*;
 
 fn tcp() -> OwnedFd {
@@ -115,16 +115,16 @@ fn what_is_known_decides_about_a_copy() {
             .map(|(pid, started)| (Pid::from_raw(*pid), StartTime::from_raw(*started)))
             .collect(),
     };
-    assert_eq!(open(&[1], &[(7, 50)]).fate(&copy(true)), SocketFate::Open);
-    assert_eq!(open(&[2], &[]).fate(&copy(false)), SocketFate::Closed);
-    assert_eq!(open(&[2], &[(7, 50)]).fate(&copy(false)), SocketFate::Unknown);
-    assert_eq!(open(&[2], &[(7, 50)]).fate(&copy(true)), SocketFate::Likely);
+    assert_eq!(open(&[1], &[(7, 50)]).fate(&copy(true)), SocketState::Open);
+    assert_eq!(open(&[2], &[]).fate(&copy(false)), SocketState::Closed);
+    assert_eq!(open(&[2], &[(7, 50)]).fate(&copy(false)), SocketState::Unknown);
+    assert_eq!(open(&[2], &[(7, 50)]).fate(&copy(true)), SocketState::Likely);
     // A process that may have inherited it; one that was there before; another one with
     // the maker's number.
-    assert_eq!(open(&[2], &[(7, 50), (8, 100)]).fate(&copy(true)), SocketFate::Perhaps);
-    assert_eq!(open(&[2], &[(8, 99)]).fate(&copy(false)), SocketFate::Likely);
-    assert_eq!(open(&[2], &[(7, 101)]).fate(&copy(false)), SocketFate::Perhaps);
-    assert!(SocketFate::Unknown < SocketFate::Perhaps && SocketFate::Perhaps < SocketFate::Likely);
+    assert_eq!(open(&[2], &[(7, 50), (8, 100)]).fate(&copy(true)), SocketState::Perhaps);
+    assert_eq!(open(&[2], &[(8, 99)]).fate(&copy(false)), SocketState::Likely);
+    assert_eq!(open(&[2], &[(7, 101)]).fate(&copy(false)), SocketState::Perhaps);
+    assert!(SocketState::Unknown < SocketState::Perhaps && SocketState::Perhaps < SocketState::Likely);
 }
 
 #[test]
