@@ -160,8 +160,10 @@ impl Builder<'_> {
         let mut executed = BTreeSet::new();
         let mut dynamic: Option<Seen> = None;
         let mut named: Option<Seen> = None;
+        let made = self.made_programs();
         for (fact, seen) in self.facts {
             match fact {
+                Fact::Program(name) if made.contains(name.path.as_str()) => {}
                 Fact::Program(name) => {
                     executed.insert(literal(&name.path));
                 }

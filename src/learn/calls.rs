@@ -75,6 +75,11 @@ impl Sections {
     }
 }
 
+/// Whether [`Sections::lists_whole`] says of some values of a call that it is listed whole, and not of others.
+fn lists_some_whole(name: &str) -> bool {
+    matches!(syscalls::handler(name), Handler::Socket | Handler::Socketpair)
+}
+
 /// The values of an argument that come with those that were seen: what C libraries try of the
 /// thread's pointer and the processor depends on the machine.
 fn values_beside(name: &str, arg: u8) -> Vec<u64> {
@@ -170,6 +175,8 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
     }
     listed.retain(|(name, _), values| match whole.get_mut(name) {
         None => true,
+        // The call is listed as its group has it, and these values beside it.
+        Some(_) if sections.exact && lists_some_whole(name) => true,
         Some(all) => {
             values.values().for_each(|seen| all.join(seen));
             false
@@ -196,7 +203,7 @@ pub fn generalise(facts: &BTreeMap<&Fact, &Seen>, sections: Sections) -> Calls {
         let mut seen = Seen::default();
         values.values().for_each(|one| seen.join(one));
         // A call of the class comes by completion, whatever its arguments.
-        if let Some(rule) = rules.get_mut(&(name, None)) {
+        if let Some(rule) = rules.get_mut(&(name, None)).filter(|_| !lists_some_whole(name)) {
             rule.seen.join(&seen);
             continue;
         }
@@ -408,6 +415,10 @@ mod tests {
         assert_eq!(found(&[("prlimit64", Some((1, "RLIMIT_NOFILE")))]), [when("prlimit64", 1, &[7])]);
         assert_eq!(found(&[("socket", Some((0, "AF_INET")))]), [allowed("socket")]);
         assert_eq!(found(&[("socket", Some((0, "AF_PACKET")))]), [when("socket", 0, &[17])]);
+        let both = [("socket", Some((0, "AF_INET"))), ("socket", Some((0, "AF_PACKET")))];
+        assert_eq!(found(&both), [allowed("socket"), when("socket", 0, &[17])], "each as it is");
+        let pairs = [("socketpair", Some((1, "1"))), ("socketpair", Some((1, "2")))];
+        assert_eq!(found(&pairs), [allowed("socketpair"), when("socketpair", 1, &[2])]);
         assert_eq!(found(&[("setsockopt", Some((2, "TCP_CONGESTION")))]), [when("setsockopt", 2, &[13])]);
         assert_eq!(found(&[("setsockopt", Some((2, "SO_ATTACH_FILTER")))]), [when("setsockopt", 2, &[26])]);
         assert_eq!(found(&[("setsockopt", Some((1, "0")))]), [when("setsockopt", 1, &[0])]);

@@ -173,7 +173,8 @@ impl<'o> Sorter<'o> {
         }
         // Read as it stands in the image's layer, but made by the app under a name like it.
         let known = template(path).filter(|known| self.changed.contains(known.as_str()));
-        if one.changes_names() || known.is_some() {
+        // What a directory brought along that was moved to its place was not there at start.
+        if one.changes_names() || known.is_some() || self.is_below_made(path) {
             return self.change(known.as_deref().unwrap_or(path), path, rights, one);
         }
         match path.strip_suffix("/*") {
@@ -276,6 +277,11 @@ impl<'o> Sorter<'o> {
         let below = format!("{directory}/");
         let from = (Bound::Included(&*below), Bound::Unbounded);
         self.opened.range::<str, _>(from).next().is_some_and(|path| path.starts_with(&below))
+    }
+
+    fn is_below_made(&self, path: &str) -> bool {
+        let mut above = Path::new(path).ancestors().skip(1).filter_map(Path::to_str);
+        above.any(|directory| self.made.contains(directory))
     }
 
     fn changes_a_program(&self, place: &str) -> bool {

@@ -10,7 +10,7 @@ use super::fact::{Did, Fact, Mount, Name};
 use super::files::{NEVER, parent};
 use super::network::{CHOSEN_PORTS, NSCD};
 use super::observations::Observations;
-use super::volatile::{literal, template, volatile};
+use super::volatile::{general, literal, template, volatile};
 use crate::image::digest::ContentHash;
 use crate::journal::line::{End, Line, LineError, Observed, RunSummary, Start};
 use crate::journal::observation::{Observation, Of, Phase, Value, What, Word};
@@ -395,12 +395,6 @@ impl FactBuilder<'_> {
             None => self.add(Fact::File { path: escaped.into_owned(), did, mount }),
         }
     }
-}
-
-/// A path with its volatile names replaced.
-fn general(path: &str) -> String {
-    let path = literal(path);
-    template(&path).unwrap_or_else(|| path.into_owned())
 }
 
 /// An address as a rule names it, and the literal where that says more: there may be any number of

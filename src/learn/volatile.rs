@@ -90,6 +90,12 @@ fn is_starred(name: &str) -> bool {
     name.trim_start_matches('\\') == "*"
 }
 
+/// A path as a rule names it: literal, with its volatile names replaced.
+pub fn general(path: &str) -> String {
+    let path = literal(path);
+    template(&path).unwrap_or_else(|| path.into_owned())
+}
+
 fn each_name(path: &str, other: impl Fn(&str) -> Option<String>) -> Cow<'_, str> {
     if !path.contains('*') {
         return Cow::Borrowed(path);

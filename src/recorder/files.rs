@@ -170,14 +170,18 @@ impl Recorder {
         let Ok(found) = self.resolver().find(caller, &file, true) else { return Vec::new() };
         let device = found.target.as_ref().is_some_and(|target| target.kind == FileKind::Device);
         let Some(path) = text(&found.canonical).filter(|_| device) else { return Vec::new() };
-        let what = What::Open {
-            program: self.program(caller),
-            of: self.mounts.of(&path),
-            path,
-            access: vec!["ioctl".into()],
-            directory: false,
+        let program = self.program(caller);
+        let used = |path: String, access: Vec<&'static str>| {
+            let access = access.into_iter().map(Into::into).collect();
+            let of = self.mounts.of(&path);
+            Observation::ok(What::Open { program: program.clone(), of, path, access, directory: false })
         };
-        vec![Observation::ok(what)]
+        let mut all = vec![used(path, vec!["ioctl"])];
+        // It opens the other end, whichever number that has (ioctl_tty(2)).
+        if call.args[1] as u32 == TIOCGPTPEER {
+            all.push(used("/dev/pts/0".to_owned(), words(call.args[2] as i32)));
+        }
+        all
     }
 
     /// The observation of a call, and those of the capabilities that it needed.
@@ -203,6 +207,9 @@ impl Recorder {
         all
     }
 }
+
+/// TIOCGPTPEER (asm-generic/ioctls.h).
+const TIOCGPTPEER: u32 = 0x5441;
 
 /// The journal's name for a change.
 fn word(change: &TreeChange) -> &'static str {

@@ -353,7 +353,9 @@ impl Recorder {
         written
     }
 
-    /// Records that a process was forked, where this call is the first that is seen of its caller's.
+    /// Records that a process was forked, where this call is the first that is seen of its caller's. The
+    /// first call of a C library also follows an exec: then the program is found out, since what the process
+    /// forks may be the next to call, and is identified by the stack of that exec.
     fn note_process(&mut self, caller: &Caller, kind: Kind) {
         let proc_fs = LiveProcFs(&self.identity);
         let exactly = matches!(kind, Kind::First | Kind::Exec);
@@ -361,6 +363,8 @@ impl Recorder {
         if self.launch.is_none() && !self.programs.has(caller, exactly, &proc_fs) {
             let parent = self.programs.of(caller, &proc_fs);
             self.forked(parent);
+        } else if self.launch.is_none() && kind == Kind::First {
+            self.programs.of(caller, &proc_fs);
         }
     }
 

@@ -76,10 +76,25 @@ impl ProcessPrograms {
                 }
                 name
             }
-            None => self.inherited(caller, proc_fs),
+            None => {
+                self.settle_parent(caller, proc_fs);
+                self.inherited(caller, proc_fs)
+            }
         };
         self.table.set(caller.tgid, started, name.clone(), proc_fs);
         name
+    }
+
+    /// Finds out what the parent of a new process has become, where its exec has succeeded and none of its
+    /// calls was seen since: a static program, or one of musl's.
+    fn settle_parent(&mut self, caller: &Caller, proc_fs: &impl ProcFs) {
+        let Some(started) = proc_fs.started(caller.ppid) else { return };
+        let entry = self.table.get(caller.ppid, started);
+        let Some(pending) = entry.and_then(|entry| entry.pending.as_ref()) else { return };
+        let Some(parent) = proc_fs.thread(caller.ppid.first_thread()) else { return };
+        if pending.image.is_some() && proc_fs.image_id(&parent) == pending.image {
+            self.of(&parent, proc_fs);
+        }
     }
 
     /// The program that a forked process inherits.
@@ -151,6 +166,12 @@ mod tests {
         assert_eq!(programs.of(&me, &before), name("/old"));
         programs.exec_continues(&me, name("/old"), name("/new"), inode(4), &before);
         assert_eq!(programs.of(&me, &after), name("/new"));
+        // Where no call of it was seen since, its fork finds it out.
+        let mut unseen = ProcessPrograms::default();
+        unseen.exec_continues(&me, name("/old"), name("/new"), inode(4), &before);
+        assert_eq!(unseen.of(&caller(11, &after), &after), name("/new"));
+        unseen.exec_continues(&me, name("/old"), name("/new"), inode(5), &before);
+        assert_eq!(unseen.of(&caller(12, &after), &after), name("/bin/4"), "an exec that is not over");
         // A fork has the same stack; another process of the same file has not.
         assert_eq!(programs.of(&caller(11, &after), &after), name("/new"));
         assert_eq!(programs.of(&caller(12, &after), &after), name("/bin/4"));

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::fact::{Fact, Name};
-use super::super::volatile::template;
+use super::super::fact::{Did, Fact, Name};
+use super::super::files::parent;
+use super::super::volatile::{general, literal, volatile};
 use super::{Builder, plain};
 use crate::profile::{Program, ProgramPlace, Transition};
 
@@ -23,9 +24,18 @@ impl Builder<'_> {
             true => Name { path: name.path.clone(), applet: String::new() },
             false => name.clone(),
         };
+        let made = self.made_programs();
         let mut programs: BTreeMap<Name, Program> = BTreeMap::new();
         for (fact, seen) in facts {
             let Fact::Program(found) = fact else { continue };
+            if made.contains(found.path.as_str()) {
+                self.notes.push(format!(
+                    "{} was made by the app and executed: a program is a file of the image, so it was left out and is \
+                     refused; have it in the image",
+                    found.path
+                ));
+                continue;
+            }
             if nameless(&found.path) {
                 self.notes.push(format!(
                     "{} was executed, and has no name in the image: a program is a file, so it was left out",
@@ -37,7 +47,8 @@ impl Builder<'_> {
             let applet = Some(found.applet.clone()).filter(|applet| !applet.is_empty());
             self.because(format!("program {}", spelled(&found)), "it was executed", seen);
             // A volatile name that two runs have in common is stable.
-            if template(&found.path).is_some() && seen.runs().len() < 2 {
+            let file = found.path.rsplit('/').next().unwrap_or_default();
+            if volatile(file) && seen.runs().len() < 2 {
                 self.notes.push(format!(
                     "{} was executed, and its name differs from run to run: a program is one file, so have it at a \
                      path that stays",
@@ -64,6 +75,8 @@ impl Builder<'_> {
         for (fact, seen) in facts {
             match fact {
                 Fact::Transition { to, .. } if nameless(&to.path) => {}
+                Fact::Transition { from, to }
+                    if [from, to].iter().any(|name| made.contains(name.path.as_str())) => {}
                 Fact::Entry(found) => {
                     let found = name(found);
                     self.because(format!("entry {}", spelled(&found)), "it was COMMAND", seen);
@@ -118,6 +131,31 @@ impl Builder<'_> {
         }
         let (entries, others): (Vec<_>, Vec<_>) = programs.into_values().partition(|program| program.entry);
         entries.into_iter().chain(others).collect()
+    }
+}
+
+impl<'o> Builder<'o> {
+    /// The programs that the app made itself: they are not there at the next start.
+    pub(super) fn made_programs(&self) -> BTreeSet<&'o str> {
+        let mut made: BTreeSet<String> = BTreeSet::new();
+        for fact in self.facts.keys() {
+            match fact {
+                Fact::File { path, did: Did::Create, .. } => made.insert(path.clone()),
+                Fact::Moved { to, .. } => made.insert(to.clone()),
+                _ => false,
+            };
+        }
+        let facts = self.facts.keys().filter_map(|fact| match fact {
+            Fact::Program(name) => Some(name.path.as_str()),
+            _ => None,
+        });
+        // One by its name, by what its name is like, or as one of many in its directory.
+        let is_made = |path: &&str| {
+            made.contains(&*literal(path))
+                || made.contains(&general(path))
+                || made.contains(&format!("{}/*", literal(parent(path))))
+        };
+        facts.filter(is_made).collect()
     }
 }
 
