@@ -32,7 +32,7 @@ use crate::policy::Denial;
 use crate::policy::call::Call;
 use crate::policy::data::may_link;
 use crate::policy::file::{FileUse, Ruling};
-use crate::policy::inode::Standing;
+use crate::policy::inode::{KernelGain, Standing};
 use crate::profile::{Rights, Watch};
 
 /// The file of a process below /proc.
@@ -263,28 +263,36 @@ impl Enforcer {
                 Ok(Ruling::Refuse(refusal)) | Err(refusal) => return Decision::Deny(refusal),
             }
         }
-        if !perform || old.magic || new.magic {
+        // What the kernel refuses anyway, between two file systems, is left to it.
+        let one_device = device_of(&old).is_some_and(|device| Some(device) == device_of(&new));
+        if old.magic || new.magic || !(perform || one_device) {
             return Decision::Continue;
         }
-        if let Some(refusal) = self.widens(&old, &new, &change) {
-            return Decision::Deny(refusal);
+        match self.gained(&old, &new, &change) {
+            KernelGain::Rights => {
+                let refusal = self.rules.denied_without_hint(&new.canonical, Rights::CREATE);
+                return Decision::Deny(Box::new(Denial { errno: Errno::EXDEV, ..*refusal }));
+            }
+            // Landlock refuses it, and what a directory holds would be moved along with its times.
+            KernelGain::ExecuteAlone if is_directory(&old) || is_directory(&new) => {
+                let refusal = self.rules.denied_without_hint(&new.canonical, Rights::CREATE);
+                return Decision::Deny(Box::new(Denial { errno: Errno::EXDEV, ..*refusal }));
+            }
+            KernelGain::Nothing if !perform => return Decision::Continue,
+            KernelGain::Nothing | KernelGain::ExecuteAlone => {}
         }
         self.done(&old, from.0.union(to.0), self.perform_on_two(&old, &new, &change, caller))
     }
 
-    /// The same of the kernel's rules, which do not see what the supervisor moves: where a
-    /// directory had to be widened, they let more be done in it than the profile grants.
-    fn widens(&self, old: &Found, new: &Found, change: &TreeChange) -> Option<Box<Denial>> {
-        let widens = |from: &Found, to: &Found| {
-            let id = from.target.as_ref()?.id;
+    /// What a move would give for the kernel, of an exchange the more of both.
+    fn gained(&self, old: &Found, new: &Found, change: &TreeChange) -> KernelGain {
+        let gained = |from: &Found, to: &Found| {
+            let Some(id) = from.target.as_ref().map(|target| target.id) else { return KernelGain::Nothing };
             let granted = self.rules.granted(&from.canonical, Some(id), &self.standing(from));
-            let refusal = || Denial {
-                errno: Errno::EXDEV,
-                ..*self.rules.denied_without_hint(&to.canonical, Rights::CREATE)
-            };
-            self.rules.widens(&from.canonical, id, granted, &to.canonical).then(|| Box::new(refusal()))
+            self.rules.gained(&from.canonical, id, granted, &to.canonical)
         };
-        widens(old, new).or_else(|| if change.is_exchange() { widens(new, old) } else { None })
+        let there = gained(old, new);
+        if change.is_exchange() { there.max(gained(new, old)) } else { there }
     }
 
     /// linkat(2) with flags: a name for what a link leads to (AT_SYMLINK_FOLLOW), or for
@@ -487,6 +495,11 @@ fn own_process(canonical: &Path, tgid: Pid) -> Option<PathBuf> {
 
 fn is_directory(found: &Found) -> bool {
     found.target.as_ref().is_some_and(|target| target.kind == FileKind::Directory)
+}
+
+/// The file system on which the directory of a name lies.
+fn device_of(found: &Found) -> Option<u64> {
+    nix::sys::stat::fstat(&found.parent).ok().map(|stat| stat.st_dev)
 }
 
 /// Whether it is neither a regular file nor a directory.

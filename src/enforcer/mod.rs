@@ -60,6 +60,7 @@ use crate::policy::{Denial, PolicyEngine};
 use crate::processes::forks::Forks;
 use crate::processes::proc_fs::LiveProcFs;
 use crate::processes::programs::ProgramTable;
+use crate::procfs::processes;
 use crate::sys::seccomp::NotificationId;
 use crate::syscalls::{self, Handler};
 use crate::tracer::{Operation, Tracer};
@@ -365,11 +366,22 @@ impl Enforcer {
         if call.name == Some("prctl") && call.args[1] != 0 {
             return self.trace_first(Operation::BecomeReadable, caller);
         }
+        self.remember(caller);
+        if caller.ppid != Pid::own()
+            && processes::is_vfork_parent(caller.ppid, caller.tgid)
+            && let Ok(parent) = Caller::of(caller.ppid.first_thread())
+        {
+            self.remember(&parent);
+        }
+        self.trace_first(Operation::BecomeUnreadable, caller)
+    }
+
+    /// What cannot be read of a process once it is unreadable.
+    fn remember(&mut self, caller: &Caller) {
         self.keep(caller);
         if let Some(entry) = self.program_entry(caller) {
             self.memory.programs.set(caller.tgid, entry, &LiveProcFs(&self.identity));
         }
-        self.trace_first(Operation::BecomeUnreadable, caller)
     }
 
     /// Has a process traced before its call continues. Without the post-exec verification the supervisor

@@ -100,6 +100,17 @@ pub(super) fn movable(exposed: &[&FileGrant]) -> Vec<(PathBuf, FileId)> {
     movable.into_iter().collect()
 }
 
+/// What a file gains by a move, for the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KernelGain {
+    /// Nothing: Landlock allows the move.
+    Nothing,
+    /// It may be executed, and is no program for that: the policy asks whether it came with the image.
+    ExecuteAlone,
+    /// Rights that it must not gain.
+    Rights,
+}
+
 impl PolicyEngine {
     /// Whether a right on the file at this path belongs to single inodes.
     pub fn tracks(&self, path: &Path) -> bool {
@@ -129,10 +140,11 @@ impl PolicyEngine {
         above.map(|(place, id)| (place.as_path(), *id))
     }
 
-    /// Whether the kernel would let more be done with an inode under its new name than the
-    /// profile grants under the old one. Landlock refuses such a move; it does not see
-    /// what the supervisor moves.
-    pub fn widens(&self, old: &Path, id: FileId, granted: Rights, new: &Path) -> bool {
+    /// What the kernel would let be done with an inode under its new name beyond what the profile grants
+    /// under the old one. Landlock refuses such a move (EXDEV); it does not see what the supervisor moves.
+    /// To be executed is nothing gained where only files of the image are programs: a move sets the time by
+    /// which that is known.
+    pub fn gained(&self, old: &Path, id: FileId, granted: Rights, new: &Path) -> KernelGain {
         const ON_FILE: BitFlags<AccessFs> =
             make_bitflags!(AccessFs::{Execute | ReadFile | ReadDir | WriteFile | Truncate | IoctlDev});
         let above = |path: &Path| {
@@ -148,6 +160,11 @@ impl PolicyEngine {
         ];
         let granted = table.into_iter().filter(|(right, _)| granted.contains(*right));
         let had = granted.fold(above(old) | own.unwrap_or_default(), |all, (_, rights)| all | rights);
-        !((above(new) & self.handled & ON_FILE) & !had).is_empty()
+        let gained = (above(new) & self.handled & ON_FILE) & !had;
+        match () {
+            () if gained.is_empty() => KernelGain::Nothing,
+            () if gained == AccessFs::Execute && self.asks_for_origin(new) => KernelGain::ExecuteAlone,
+            () => KernelGain::Rights,
+        }
     }
 }

@@ -105,6 +105,30 @@ pub fn is_stopped(pid: Pid) -> bool {
     Stat::of(pid.first_thread()).is_ok_and(|stat| matches!(stat.state, 'T' | 't'))
 }
 
+/// Whether the parent of a process waits in vfork(2) for its exec or end: then both have the same memory, and
+/// what makes one of them unreadable makes the other. A thread that waits so is in state D, and both have
+/// address spaces of the same size.
+pub fn is_vfork_parent(parent: Pid, child: Pid) -> bool {
+    let size = |pid: Pid| ThreadStatus::of(pid.first_thread()).ok()?.size;
+    let waits = |tid: Tid| Stat::of_thread(parent, tid).is_ok_and(|stat| stat.state == 'D');
+    size(child).is_some_and(|own| size(parent) == Some(own))
+        && threads(parent).is_ok_and(|tids| tids.into_iter().any(waits))
+}
+
+/// The threads of a process.
+///
+/// # Errors
+/// ESRCH where it is gone; every errno of opendir(3).
+pub fn threads(pid: Pid) -> Result<Vec<Tid>, Errno> {
+    let tasks =
+        std::fs::read_dir(format!("/proc/{pid}/task")).map_err(errno).map_err(|errno| match errno {
+            Errno::ENOENT => Errno::ESRCH,
+            errno => errno,
+        })?;
+    let tids = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse::<i32>().ok());
+    Ok(tids.map(Tid::from_raw).collect())
+}
+
 /// A process, as `/proc/PID/stat` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedProcess {

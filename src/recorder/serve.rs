@@ -8,6 +8,7 @@ use crate::notify::caller::Caller;
 use crate::notify::listener::{Listener, WaitSet};
 use crate::notify::server::{HandlerStep, Notification, NotificationHandler};
 use crate::processes::proc_fs::LiveProcFs;
+use crate::procfs::processes;
 use crate::readiness::notify_socket::NotifySocket;
 use crate::sys::CallError;
 use crate::sys::seccomp::{self, Answer, NotificationId};
@@ -114,6 +115,11 @@ impl NotificationHandler for Recorder {
             if let Some(operation) = Recorder::operation(call, caller, observed.runs_unreadable) {
                 // Its program, while it can be read.
                 self.program(caller);
+                if processes::is_vfork_parent(caller.ppid, caller.tgid)
+                    && let Ok(parent) = Caller::of(caller.ppid.first_thread())
+                {
+                    self.program(&parent);
+                }
                 traced = self.continues_traced(notification, operation, caller);
             }
             if let Some((now, next, image)) = observed.exec.take() {

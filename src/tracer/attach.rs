@@ -28,10 +28,14 @@ impl Tracer {
                 // Below Linux 5.19 it is traced until its next exec, with what it makes.
                 let children = if self.wait_killable { 0 } else { ptrace::CHILDREN };
                 let result = Tracer::attach_thread(tid, &call.caller, ptrace::EXECS | children);
-                attached.extend(result.is_ok().then_some(tid));
+                attached.extend(result.is_ok().then_some((call.pid(), tid)));
                 result
             }
-            Operation::BecomeUnreadable => self.attach_process(&call.caller, &mut attached),
+            Operation::BecomeUnreadable => {
+                let result = self.attach_process(&call.caller, &mut attached);
+                self.attach_vfork_parent(&call.caller, &mut attached);
+                result
+            }
             Operation::BecomeReadable if self.traces(tid) => Ok(()),
             Operation::BecomeReadable => Err(Errno::EPERM),
         };
@@ -49,23 +53,17 @@ impl Tracer {
     /// Attaches to every thread of a process and to all that they will make: until a pass over
     /// them finds only threads that are traced, or that had ended before it began and are not
     /// reaped. One that ended since may have made another.
-    fn attach_process(&self, caller: &Caller, attached: &mut Vec<Tid>) -> Result<(), Errno> {
+    fn attach_process(&self, caller: &Caller, attached: &mut Vec<(Pid, Tid)>) -> Result<(), Errno> {
         const PASSES: u32 = 100;
         let mut ended = BTreeSet::new();
         for _ in 0..PASSES {
-            let tasks = std::fs::read_dir(format!("/proc/{}/task", caller.tgid));
-            let tasks = tasks.map_err(|error| crate::sys::errno(&error)).map_err(|errno| match errno {
-                Errno::ENOENT => Errno::ESRCH,
-                errno => errno,
-            })?;
-            let tids = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse::<i32>().ok());
-            let tids = tids.map(Tid::from_raw);
+            let tids = processes::threads(caller.tgid)?;
             // By /proc: a thread that a traced one has just made is not in the table yet.
             let mut is_last = true;
-            for tid in tids.filter(|tid| thread_of_ours(*tid).is_none()) {
+            for tid in tids.into_iter().filter(|tid| thread_of_ours(*tid).is_none()) {
                 match Tracer::attach_thread(tid, caller, ptrace::EXECS | ptrace::CHILDREN) {
                     Ok(()) => {
-                        attached.push(tid);
+                        attached.push((caller.tgid, tid));
                         is_last = false;
                     }
                     // It ended; the caller's own end is found when it is answered.
@@ -82,6 +80,20 @@ impl Tracer {
             }
         }
         Err(Errno::EAGAIN)
+    }
+
+    /// Attaches to the process that waits for this one in vfork(2), and has its memory. Where it cannot be
+    /// traced, its later calls that need what cannot be read are refused.
+    fn attach_vfork_parent(&self, caller: &Caller, attached: &mut Vec<(Pid, Tid)>) {
+        let parent = caller.ppid;
+        if parent == Pid::own() || !processes::is_vfork_parent(parent, caller.tgid) {
+            return;
+        }
+        let attach =
+            Caller::of(parent.first_thread()).and_then(|parent| self.attach_process(&parent, attached));
+        if let Err(errno) = attach {
+            tracing::debug!(pid = %parent, %errno, "not traced");
+        }
     }
 
     /// Whether a thread is traced, and not another one that had its tid before.

@@ -235,7 +235,7 @@ pub enum Attachment {
     /// It was attempted.
     Tried {
         /// The threads that are traced from now on and were not before.
-        attached: Vec<Tid>,
+        attached: Vec<(Pid, Tid)>,
         /// Whether all are traced that have to be. ESRCH: the caller is gone.
         result: Result<(), Errno>,
         /// The notification was valid afterwards too, so the thread is the caller.

@@ -55,6 +55,8 @@ pub const WAYS: &[Attack] = &[
         .restricted("EPERM"),
     attack(seen("unread?arg=user&arg=connect&arg=127.0.0.1&arg=8080", EACCES, "network", "tcp/8080"))
         .restricted("EPERM"),
+    attack(seen("unread?arg=vfork&arg=write&arg=/app/harmless", EACCES, "file", "/app/harmless"))
+        .restricted("EPERM"),
 ];
 
 fn what_it_may_not_is_refused_and_seen(place: Place) {
@@ -78,8 +80,8 @@ fn what_is_granted_is_granted_to_it(place: Place) {
     std::fs::set_permissions(&path, Permissions::from_mode(0o777)).expect("a file of ours");
     running.line("listening 8080");
     let mut faults = Vec::new();
-    for mode in ["undumpable", "relative", "thread", "forked", "user"] {
-        if mode == "user" && place == Place::Restricted {
+    for mode in ["undumpable", "relative", "thread", "forked", "user", "vfork"] {
+        if ["user", "vfork"].contains(&mode) && place == Place::Restricted {
             continue;
         }
         for act in

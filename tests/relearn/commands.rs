@@ -9,6 +9,8 @@ use crate::fresh::{can_run, differs, image, learn, under};
 pub const SCRIPTS: &[(&str, &str)] = &[
     // As Debian's maintainer scripts and many entrypoints: a program without `#!`.
     ("plain", "echo plain $1\n"),
+    // Its first call that is notified after its exec is its child's.
+    ("hook.sh", "#!/bin/sh\nid -u; true\n"),
     (
         "entry.sh",
         "#!/bin/sh\nset -e\ncp /etc/app.conf /data/app.conf\nexport PYTHONPATH=/srv/site\nexec /srv/app \"$@\"\n",
@@ -160,6 +162,32 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("sh", &["sh", "-c", "kill -KILL $$"]),
     ("sh", &["sh", "-c", "/srv/plain sh"]),
     ("sh", &["/srv/entry.sh", "one"]),
+    ("sh", &["sh", "-c", "/srv/hook.sh; true"]),
+    (
+        "sh",
+        &[
+            "sh",
+            "-c",
+            "mkdir /data/a; echo 1 > /data/a/f; mv /data/a /data/c; mv /data/c /tmp/c; cat /tmp/c/f",
+        ],
+    ),
+    ("busybox", &["sh", "-c", "busybox sh -c 'busybox ls /srv/www; busybox true'; true"]),
+    (
+        "python3",
+        &[
+            "python3",
+            "-c",
+            "import os; m, s = os.openpty(); os.write(s, b'x'); print(os.read(m, 1), os.ttyname(s)[:9])",
+        ],
+    ),
+    (
+        "python3",
+        &["python3", "-c", "import socket; print([len(socket.socketpair(1, t)) for t in (1, 2, 5)])"],
+    ),
+    (
+        "python3",
+        &["python3", "-c", "import pwd, socket; print(pwd.getpwnam('root').pw_uid, socket.socket().type)"],
+    ),
     ("bash", &["/srv/bash.sh"]),
     (
         "setpriv",

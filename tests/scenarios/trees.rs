@@ -61,6 +61,11 @@ const CASES: &[(&str, &[&str], &str)] = &[
         "echo x > data.db && cat data.db && rm data.db && ./start.sh",
     ),
     (
+        "a file is moved and linked from /tmp to where programs are",
+        &["--workdir", "/app"],
+        "echo x > /tmp/a && ln /tmp/a second && mv /tmp/a moved && cat moved && stat -c %h moved",
+    ),
+    (
         "a device",
         &["--device", "/dev/null:/dev/nvidia0:rwm"],
         "echo x > /dev/nvidia0; cat /dev/nvidia0; echo $?",
@@ -72,7 +77,7 @@ fn image() -> &'static Image {
     IMAGE.get_or_init(|| {
         let mut root = Rootfs::new();
         root.copy(shim(), "/remit-init").copy(BUSYBOX, BUSYBOX);
-        for applet in ["sh", "cat", "cp", "mv", "rm", "ln", "ls", "mkdir", "mkfifo", "chmod"] {
+        for applet in ["sh", "cat", "cp", "mv", "rm", "ln", "ls", "mkdir", "mkfifo", "chmod", "stat"] {
             root.link(&format!("/bin/{applet}"), "busybox");
         }
         for (top, folders) in [
@@ -88,6 +93,7 @@ fn image() -> &'static Image {
                 root.folder(&format!("{top}/{folder}"), 0o755, owner);
             }
         }
+        root.folder("/tmp", 0o1777, 0);
         root.file("/app/node_modules/tool/cli.sh", "#!/bin/sh\necho tool\n", 0o755);
         root.link("/app/node_modules/.bin/tool", "../tool/cli.sh");
         for start in ["/app/start.sh", "/srv/site/start.sh"] {
@@ -131,4 +137,21 @@ fn programs_and_data_lie_where_official_images_have_them() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// What was moved there is no program for that, nor is a directory moved with what it holds.
+#[test]
+fn what_is_moved_among_programs_is_none() {
+    if !can_run(Place::Docker, &[BUSYBOX]) {
+        return;
+    }
+    let script = "cp /bin/busybox /tmp/cat && mv /tmp/cat /app/cat && /app/cat /app/start.sh; echo $?\n\
+                  mkdir /tmp/d && ln -s /bin/busybox /tmp/d/x && mv /tmp/d /app/d; ls /app/d";
+    let started = "#!/bin/sh\necho started\n";
+    let (free, ..) = run(Init::None, &[], script);
+    assert_eq!(free, format!("{started}0\nx\n"), "the control");
+    let (confined, code, violations, said) = run(Init::remit(&[]), &[], script);
+    assert_eq!((&*confined, code), ("126\nx\n", 0), "{said}");
+    assert!(said.contains("\"path\":\"/app/cat\"") && violations >= 2, "{said}");
+    assert!(said.contains("\"errno\":\"EXDEV\"") && said.contains("\"path\":\"/app/d\""), "{said}");
 }

@@ -4,7 +4,7 @@ use landlock::{AccessFs, BitFlags};
 
 use super::super::PolicyEngine;
 use super::super::file::{FileUse, Ruling};
-use super::super::inode::Standing;
+use super::super::inode::{KernelGain, Standing};
 use super::{id, rules, rules_on};
 use crate::image::FileId;
 use crate::profile::{Mode, Rights};
@@ -110,9 +110,10 @@ fn a_directory_that_had_to_be_widened_gives_nothing_to_what_is_moved_there() {
     );
     let (old, new) = (Path::new("/data/old"), Path::new("/run/other"));
     // /run may be read, so that what is made there anew can be.
-    assert!(rules.widens(old, id("/data/old"), Rights::WRITE, new));
-    assert!(!rules.widens(old, id("/data/old"), Rights::READ, new));
-    assert!(!rules.widens(old, id("/data/old"), Rights::WRITE, Path::new("/data/new")));
+    let gained = |granted, new| rules.gained(old, id("/data/old"), granted, new);
+    assert_eq!(gained(Rights::WRITE, new), KernelGain::Rights);
+    assert_eq!(gained(Rights::READ, new), KernelGain::Nothing);
+    assert_eq!(gained(Rights::WRITE, Path::new("/data/new")), KernelGain::Nothing);
 }
 
 #[test]

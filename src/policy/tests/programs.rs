@@ -3,6 +3,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::super::PolicyEngine;
+use super::super::inode::KernelGain;
 use super::super::program::{Called, ExecTarget};
 use super::{LOADER, entry, id, program, refused, rules_on};
 use crate::event::Want;
@@ -12,7 +13,7 @@ use crate::image::{Executable, ImageFiles};
 use crate::kernel::{Arch, Kernel, Release};
 use crate::plan::environment::named::PathUse;
 use crate::plan::{Births, Host, Plan};
-use crate::profile::Mode;
+use crate::profile::{Mode, Rights};
 
 fn rules(programs: &str) -> PolicyEngine {
     rules_on(&format!(r#""programs": [{programs}]"#), 6, 18, Mode::Enforce)
@@ -279,6 +280,16 @@ fn where_data_may_lie_only_what_the_image_has_runs() {
     for path in ["/usr/bin/server", "/opt/app/bin/tool"] {
         assert!(!rules.asks_for_origin(Path::new(path)) && run(path, false).is_ok(), "{path}");
     }
+}
+
+#[test]
+fn to_be_executed_is_nothing_gained_where_only_the_image_has_programs() {
+    let (rules, image) = container();
+    let id = image.stat(Path::new("/srv/app/tool")).expect("no loop").expect("is there").id;
+    let gained = |to: &str| rules.gained(Path::new("/tmp/made"), id, Rights::all(), Path::new(to));
+    assert_eq!(gained("/srv/app/made"), KernelGain::ExecuteAlone);
+    assert_eq!(gained("/opt/app/bin/made"), KernelGain::Rights, "any file is a program there");
+    assert_eq!(gained("/data/made"), KernelGain::Nothing);
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl TraceTable {
         };
         let is_for_call = !matches!(call.operation, Operation::BecomeUnreadable) && self.config.wait_killable;
         let state = if is_for_call { TraceeState::AttachedForCall } else { TraceeState::UntilExec };
-        self.tracees.extend(attached.into_iter().map(|tid| (tid, Tracee { pid, state })));
+        self.tracees.extend(attached.into_iter().map(|(pid, tid)| (tid, Tracee { pid, state })));
         let mut actions = Vec::new();
         match (result, &call.operation) {
             // The thread that has the tid now waits for no answer.

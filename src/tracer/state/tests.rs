@@ -128,7 +128,7 @@ fn stale(event: TracerEvent) -> TracerEvent {
 }
 
 fn tried(id: u64, attached: &[i32], result: Result<(), Errno>, valid: bool) -> TracerEvent {
-    let attached = attached.iter().copied().map(Tid::from_raw).collect();
+    let attached = attached.iter().map(|tid| (Pid::from_raw(P), Tid::from_raw(*tid))).collect();
     TracerEvent::Attached {
         pid: Pid::from_raw(P),
         id: NotificationId::from_raw(id),

@@ -16,15 +16,16 @@ pub const ACTS: &[(&str, Act)] = &[("unread", unread), ("interrupted", interrupt
 const ANOTHER: i64 = 33;
 
 /// `MODE`: `undumpable`, in the process itself; `thread`, in a thread of it; `forked`, in a
-/// child; `user`, in a child of one that changed its user; `relative`, in the process
-/// itself, by the last name of ARG in its folder.
+/// child; `user`, in a child of one that changed its user; `vfork`, in the process itself, whose child
+/// by vfork(2) changed its user, and has the same memory; `relative`, in the process itself, by the last
+/// name of ARG in its folder.
 fn unread(arguments: &[String]) -> Result {
     let (mode, name) = (argument(arguments, 0, "undumpable"), argument(arguments, 1, "write"));
     let mut rest = arguments.get(2..).unwrap_or_default().to_vec();
-    if mode == "user" {
-        become_user(ANOTHER)?;
-    } else {
-        call("prctl", libc::SYS_prctl, &[libc::PR_SET_DUMPABLE as usize, 0])?;
+    match mode {
+        "user" => become_user(ANOTHER)?,
+        "vfork" => vfork_another()?,
+        _ => call("prctl", libc::SYS_prctl, &[libc::PR_SET_DUMPABLE as usize, 0]).map(drop)?,
     }
     match mode {
         "forked" | "user" => in_child(name, &rest),
@@ -43,6 +44,24 @@ fn unread(arguments: &[String]) -> Result {
         }
         _ => super::find(name)?(&rest),
     }
+}
+
+/// A child by vfork(2) that changes its user and ends, as one does that then executes a program.
+fn vfork_another() -> Result<()> {
+    extern "C" fn change(_: *mut libc::c_void) -> i32 {
+        // SAFETY: integers alone, by the kernel's own call: a library's would signal the other threads.
+        let changed = unsafe { libc::syscall(libc::SYS_setresuid, ANOTHER, ANOTHER, ANOTHER) };
+        i32::from(changed != 0)
+    }
+    let mut stack = vec![0u128; 4096];
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let mut status = 0;
+    // SAFETY: the child has the end of a live stack, and this thread waits until it has ended.
+    let ended = unsafe {
+        let pid = libc::clone(change, stack.as_mut_ptr_range().end.cast(), flags, std::ptr::null_mut());
+        pid > 0 && libc::waitpid(pid, &raw mut status, 0) == pid
+    };
+    if ended && status == 0 { Ok(()) } else { Err(Refused { step: "vfork", errno: libc::EPERM }) }
 }
 
 fn in_child(name: &str, arguments: &[String]) -> Result {
