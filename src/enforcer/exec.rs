@@ -1,6 +1,6 @@
 //! execve and execveat: which file would run, and may this caller run it?
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -20,7 +20,7 @@ use crate::kernel::Arch;
 use crate::notify::caller::{Caller, Memory};
 use crate::notify::image;
 use crate::notify::path_resolver::PathResolver;
-use crate::notify::resolve::{self, Found};
+use crate::notify::resolve::{self, Found, Target};
 use crate::notify::settled::Settled;
 use crate::notify::syscall_args::{self, PathArg};
 use crate::plan::ProgramIndex;
@@ -32,6 +32,7 @@ use crate::policy::started::NotYet;
 use crate::processes::proc_fs::LiveProcFs;
 use crate::procfs::{errno, link_to};
 use crate::profile::Rights;
+use crate::sys;
 use crate::tracer::Operation;
 
 /// The file that an exec would execute.
@@ -166,6 +167,9 @@ impl Enforcer {
             }
             Err(refusal) => return Decision::Deny(refusal),
         };
+        if let Some(refusal) = self.file_capabilities(&file) {
+            return Decision::Deny(refusal);
+        }
         if let Some(refusal) = self.too_many_besides(next, caller) {
             return Decision::Deny(refusal);
         }
@@ -220,6 +224,12 @@ impl Enforcer {
             let found = content.and_then(digest);
             (found.as_deref() != Some(wanted)).then(|| self.rules.other_content(next, found))
         }))
+    }
+
+    /// Denies a program that has file capabilities which are not in the bounding set.
+    fn file_capabilities(&self, file: &Target) -> Option<Box<Denial>> {
+        let link = CString::new(link_to(&file.fd)).ok()?;
+        self.rules.file_capabilities(sys::files::effective_file_capabilities(&link))
     }
 
     /// As many live processes of an entry as there may be, besides this one.

@@ -9,7 +9,7 @@ use super::mediated::{Mediated, is_open_to_more};
 use super::startup::{self, NotifyTransport, Startup};
 use super::{PlanError, dumpable, exact};
 use crate::filter::{Access, Filter};
-use crate::kernel::{Arch, LandlockAbi};
+use crate::kernel::{Arch, LandlockAbi, Release};
 use crate::profile::SyscallRule;
 use crate::syscalls::{self, Condition, Handler, Syscall, Test, clone_flags, groups};
 
@@ -44,6 +44,9 @@ impl FilterInput<'_> {
                 (syscall.name, self.spare_supervisor(syscall.name, self.access(syscall.name, call)))
             })
             .collect();
+        if self.kernel.release >= UNFILTERED_PROBES {
+            calls.retain(|call, _| !matches!(*call, "uprobe" | "uretprobe"));
+        }
         let startup = Startup::find(self.profile, self.notify_transport, &mut calls)?;
         let dumpable = if self.kernel.notify.is_ok() { dumpable::notify(&mut calls) } else { Vec::new() };
         Ok(FilterParts { filter: Filter { arch, calls }, startup, dumpable, forks, launch })
@@ -382,6 +385,10 @@ pub(crate) const LOADER: [&str; 10] = [
     "stat",
     "statx",
 ];
+
+/// From this release on the kernel makes no use of the filter for uprobe and uretprobe (kernel/seccomp.c,
+/// seccomp_uprobe_exception).
+const UNFILTERED_PROBES: Release = Release::new(6, 18);
 
 /// The child has the caller's root, working directory and umask.
 const CLONE_FS: u64 = 0x200;

@@ -178,17 +178,26 @@ impl PolicyEngine {
             Handler::SetGid => takes_another_id(call, caller.gids.map(Gid::as_raw)),
             _ => true,
         };
-        (needed && !self.policy.capabilities.contains(&capability)).then(|| {
-            let name = capability_word(capability);
-            Box::new(Denial {
-                kind: ViolationKind::Capability,
-                errno: Errno::EPERM,
-                object: ViolationObject::Name { name: name.into() },
-                rule: "/capabilities".into(),
-                want: Some(Want::Capability(capability)),
-            })
-        })
+        (needed && !self.policy.capabilities.contains(&capability)).then(|| lacks(capability))
     }
+
+    /// Denies a program whose file has these capabilities, as bits, effective: the kernel does not execute it
+    /// (EPERM) where one of them is not in the bounding set, whatever no_new_privs says
+    /// (bprm_caps_from_vfs_caps, security/commoncap.c).
+    pub fn file_capabilities(&self, effective: u64) -> Option<Box<Denial>> {
+        let dropped = self.dropped.iter().find(|one| effective & one.bitmask() != 0);
+        dropped.map(|capability| lacks(*capability))
+    }
+}
+
+fn lacks(capability: Capability) -> Box<Denial> {
+    Box::new(Denial {
+        kind: ViolationKind::Capability,
+        errno: Errno::EPERM,
+        object: ViolationObject::Name { name: capability_word(capability).into() },
+        rule: "/capabilities".into(),
+        want: Some(Want::Capability(capability)),
+    })
 }
 
 /// Whether a set*id call takes an id that the caller does not have already; -1 leaves an id

@@ -37,8 +37,8 @@ use nix::errno::Errno;
 use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::filter::Filter;
 use crate::image::FileId;
-use crate::plan::{Plan, Policy, ProgramIndex, ProgramTarget};
-use crate::profile::Rights;
+use crate::plan::{Plan, Policy, ProgramIndex, ProgramTarget, Step};
+use crate::profile::{Capability, Rights};
 
 /// A call that the policy denies: the errno for the app, and the content of the event.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,8 +77,18 @@ pub struct PolicyEngine {
     checks: bool,
     /// The filter as it would be if start-up never ended.
     filter: Filter,
+    /// The capabilities that the launch drops from the bounding set.
+    dropped: Vec<Capability>,
     /// A process may have another root than the supervisor.
     roots_differ: AtomicBool,
+}
+
+fn dropped(plan: &Plan) -> Vec<Capability> {
+    let steps = plan.steps().into_iter();
+    steps
+        .filter_map(|step| if let Step::Bounding(drop) = step { Some(drop) } else { None })
+        .flatten()
+        .collect()
 }
 
 /// A directory of programs.
@@ -128,6 +138,7 @@ impl PolicyEngine {
             beneath,
             interpreters: policy.programs.iter().filter_map(|program| program.interpreter).collect(),
             inherited: HashSet::new(),
+            dropped: dropped(plan),
             checks: plan.checks,
             filter: plan.lasting_filter(),
             roots_differ: AtomicBool::new(false),

@@ -23,9 +23,9 @@ use crate::policy::call::Call;
 
 /// The predicted result of a call on a file.
 #[derive(Default)]
-struct Prediction {
-    errno: Option<Errno>,
-    needs: Vec<Capability>,
+pub(super) struct Prediction {
+    pub(super) errno: Option<Errno>,
+    pub(super) needs: Vec<Capability>,
 }
 
 impl Prediction {
@@ -291,6 +291,19 @@ fn enters(caller: &Caller, found: &Found) -> Prediction {
         capabilities::access(caller, parent, WRITE | SEARCH, true),
         Errno::EACCES,
     )
+}
+
+/// Binding a socket to a name, or connecting to the socket there, for which it has to be writable (unix(7)).
+pub(super) fn reaches_socket(caller: &Caller, found: &Found, binds: bool) -> Prediction {
+    let prediction = match found.target.as_ref().and_then(|target| owned(&target.fd).ok()) {
+        _ if binds => enters(caller, found),
+        None => Prediction::default(),
+        Some(socket) => {
+            let needs = capabilities::access(caller, socket, WRITE, false);
+            Prediction::default().with(caller, needs, Errno::EACCES)
+        }
+    };
+    prediction.with(caller, search(caller, &found.canonical), Errno::EACCES)
 }
 
 /// Removing a name from its directory.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 use super::address::text;
+use super::files::reaches_socket;
 use super::{Recorder, result};
 use crate::journal::observation::{Observation, What};
 use crate::notify::caller::Caller;
@@ -61,7 +62,12 @@ impl Recorder {
                         errno = match (binds, there) {
                             (true, true) => Some(Errno::EADDRINUSE),
                             (false, false) => Some(Errno::ENOENT),
-                            _ => None,
+                            _ => {
+                                let prediction = reaches_socket(caller, &found, binds);
+                                let needs = prediction.needs.into_iter();
+                                more.extend(needs.map(|one| self.needed(caller, call, one)));
+                                prediction.errno
+                            }
                         };
                         address = Address::UnixPath(found.canonical.as_os_str().as_bytes().to_vec());
                         made = binds.then_some(found.canonical);

@@ -93,6 +93,29 @@ pub fn birth(path: &CStr) -> Option<(i64, u32)> {
     (found.mask & BTIME != 0 && time.0 > 0).then_some(time)
 }
 
+/// The capabilities of the file at `path`, links followed, that it gets at once (security.capability,
+/// capabilities(7)), as bits; 0 where it has none, or none that are effective.
+pub fn effective_file_capabilities(path: &CStr) -> u64 {
+    // struct vfs_ns_cap_data, linux/capability.h.
+    let mut bytes = [0u8; 24];
+    let name = c"security.capability";
+    // SAFETY: both names end with NUL; the kernel writes no more than the length that it is given.
+    let length =
+        unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), bytes.as_mut_ptr().cast(), bytes.len()) };
+    usize::try_from(length).map_or(0, |length| effective(&bytes[..length]))
+}
+
+/// The words of the attribute: version and flags, then for each half of the sets permitted and inheritable.
+fn effective(attribute: &[u8]) -> u64 {
+    const EFFECTIVE: u32 = 1;
+    let words: Vec<u32> = attribute
+        .chunks_exact(4)
+        .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+        .collect();
+    let word = |at: usize| words.get(at).copied().unwrap_or(0);
+    if word(0) & EFFECTIVE == 0 { 0 } else { u64::from(word(1)) | u64::from(word(3)) << 32 }
+}
+
 /// Stats the file at `path`, links followed, from the kernel's cache (statx(2),
 /// AT_STATX_DONT_SYNC): the call does not wait for the server of a remote or FUSE file system.
 ///
@@ -167,6 +190,20 @@ pub fn rename(
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn file_capabilities_count_where_they_are_effective() {
+        // setcap cap_net_raw=ep, =p, cap_net_raw,cap_checkpoint_restore=ep; the first version has one half.
+        let of = |words: &[u32]| {
+            super::effective(&words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[0x0200_0001, 1 << 13, 0, 0, 0]), 1 << 13);
+        assert_eq!(of(&[0x0200_0000, 1 << 13, 0, 0, 0]), 0);
+        assert_eq!(of(&[0x0300_0001, 1 << 13, 0, 1 << 8, 0, 0]), 1 << 13 | 1 << 40);
+        assert_eq!(of(&[0x0100_0001, 1 << 13, 0]), 1 << 13);
+        assert_eq!((of(&[]), of(&[1])), (0, 0));
+        assert_eq!(super::effective_file_capabilities(c"/proc/self/exe"), 0);
+    }
 
     #[test]
     fn statx_and_stat_agree() {

@@ -265,6 +265,42 @@ fn expected_behaviours_are_looked_for() {
 }
 
 /// A file that is called `*` grants itself, and not its directory.
+/// It is not there at the next start: with it the profile would not start at all.
+#[test]
+fn a_program_that_the_app_made_is_left_out_and_said() {
+    let place = Place::new();
+    let exec = |program: &str, parent: &str| {
+        line("startup", "exec", json!({ "program": program, "parent": parent }))
+    };
+    let change = |more: Value| line("startup", "change", more);
+    let lines = [
+        exec("/bin/sh", ""),
+        exec("/bin/cp", "/bin/sh"),
+        change(json!({ "op": "create", "path": "/data/made" })),
+        exec("/data/made", "/bin/sh"),
+        exec("/bin/true", "/data/made"),
+        change(json!({ "op": "create", "path": "/data/new" })),
+        change(json!({ "op": "rename", "path": "/data/new", "to": "/data/moved" })),
+        exec("/data/moved", "/bin/sh"),
+        // What a directory that was moved brought along.
+        change(json!({ "op": "mkdir", "path": "/data/a", "directory": true })),
+        change(json!({ "op": "rename", "path": "/data/a", "to": "/data/b", "directory": true })),
+        line("startup", "open", json!({ "path": "/data/b/f", "access": ["read"], "mount": "image" })),
+    ];
+    place.put("j.jsonl", journal(&run(1), "a", &lines));
+    let said = place.remit(&["build", "j.jsonl", "-o", "p.json"]);
+    let text = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+    let profile = place.built(&["j.jsonl"]);
+    assert_eq!(
+        profile["programs"],
+        json!([{ "path": "/bin/sh", "entry": true, "may_run": ["/bin/cp"] }, { "path": "/bin/cp" }, { "path": "/bin/true" }])
+    );
+    for program in ["/data/made", "/data/moved"] {
+        assert!(text.contains(&format!("{program} was made by the app and executed")), "{text}");
+    }
+    assert_eq!(profile["files"], json!([{ "path": "/data", "allow": ["read", "create", "remove"] }]));
+}
+
 #[test]
 fn a_star_met_while_learning_is_a_name() {
     let place = Place::new();

@@ -10,6 +10,10 @@ pub const SCRIPTS: &[(&str, &str)] = &[
     // As Debian's maintainer scripts and many entrypoints: a program without `#!`.
     ("plain", "echo plain $1\n"),
     // Its first call that is notified after its exec is its child's.
+    (
+        "owned.py",
+        "import os, socket\ns = socket.socket(socket.AF_UNIX); s.bind('/data/owned.sock')\nos.chmod('/data/owned.sock', 0o600); os.chown('/data/owned.sock', 33, 33); s.listen()\nc = socket.socket(socket.AF_UNIX); c.connect('/data/owned.sock'); print('connected')\n",
+    ),
     ("hook.sh", "#!/bin/sh\nid -u; true\n"),
     (
         "entry.sh",
@@ -163,6 +167,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("sh", &["sh", "-c", "/srv/plain sh"]),
     ("sh", &["/srv/entry.sh", "one"]),
     ("sh", &["sh", "-c", "/srv/hook.sh; true"]),
+    ("python3", &["python3", "/srv/owned.py"]),
     (
         "sh",
         &[

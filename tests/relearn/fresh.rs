@@ -13,6 +13,7 @@ use crate::support::{folder, shim, tool, unique};
 
 /// Programs with their libraries, and folders of what they load.
 const PROGRAMS: &[&str] = &[
+    "busybox",
     "awk",
     "base64",
     "basename",

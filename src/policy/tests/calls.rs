@@ -33,6 +33,18 @@ fn an_unlisted_call_is_refused_and_a_young_one_is_not_known() {
 }
 
 #[test]
+fn a_program_whose_file_has_capabilities_that_were_dropped_is_refused() {
+    let rules = rules(r#""capabilities": ["setuid"]"#);
+    let of = |capabilities: &[Capability]| capabilities.iter().fold(0, |all, one| all | one.bitmask());
+    let refusal = rules.file_capabilities(of(&[Capability::CAP_SETUID, Capability::CAP_NET_RAW]));
+    let refusal = refusal.expect("the kernel answers EPERM");
+    assert_eq!((refusal.errno, refusal.kind), (Errno::EPERM, ViolationKind::Capability));
+    assert_eq!(refusal.want, Some(Want::Capability(Capability::CAP_NET_RAW)));
+    assert_eq!(rules.file_capabilities(of(&[Capability::CAP_SETUID])), None);
+    assert_eq!(rules.file_capabilities(0), None);
+}
+
+#[test]
 fn a_call_that_is_not_listed_is_refused_as_the_table_has_it() {
     let rules = rules(r#""files": []"#);
     for syscall in syscalls::all() {
