@@ -10,6 +10,11 @@ pub const SCRIPTS: &[(&str, &str)] = &[
     // As Debian's maintainer scripts and many entrypoints: a program without `#!`.
     ("plain", "echo plain $1\n"),
     // Its first call that is notified after its exec is its child's.
+    // clone(2) with CLONE_VM and CLONE_VFORK: the parent is unreadable afterwards too.
+    (
+        "vfork.py",
+        "import ctypes, os, socket\nlibc = ctypes.CDLL(None)\n@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)\ndef child(_):\n    libc.setresuid(33, 33, 33)\n    libc._exit(0)\nstack = ctypes.create_string_buffer(1 << 20)\ntop = (ctypes.addressof(stack) + len(stack)) & ~63\npid = libc.clone(child, ctypes.c_void_p(top), 0x100 | 0x4000 | 17, None)\nprint(os.waitpid(pid, 0)[1])\nopen('/data/after', 'w').write('x'); os.rename('/data/after', '/data/renamed')\ns = socket.socket(socket.AF_UNIX); s.bind('/data/after.sock'); print(sorted(os.listdir('/data')), os.system('exit 3'))\n",
+    ),
     (
         "owned.py",
         "import os, socket\ns = socket.socket(socket.AF_UNIX); s.bind('/data/owned.sock')\nos.chmod('/data/owned.sock', 0o600); os.chown('/data/owned.sock', 33, 33); s.listen()\nc = socket.socket(socket.AF_UNIX); c.connect('/data/owned.sock'); print('connected')\n",
@@ -168,6 +173,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("sh", &["/srv/entry.sh", "one"]),
     ("sh", &["sh", "-c", "/srv/hook.sh; true"]),
     ("python3", &["python3", "/srv/owned.py"]),
+    ("python3", &["python3", "/srv/vfork.py"]),
     (
         "sh",
         &[
