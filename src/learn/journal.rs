@@ -16,7 +16,7 @@ use crate::journal::line::{End, Line, LineError, Observed, RunSummary, Start};
 use crate::journal::observation::{Observation, Of, Phase, Value, What, Word};
 use crate::journal::run::Run;
 use crate::profile::LONGEST_PATH;
-use crate::syscalls::groups;
+use crate::syscalls::{self, groups};
 use crate::visible::counted;
 
 /// The longest line, in bytes.
@@ -248,10 +248,9 @@ impl FactBuilder<'_> {
                 let (address, _) = self.place(address);
                 self.refused(&address, result);
             }
-            // For want of a capability, which it needs in some uses: the call is made all the same.
+            // For want of a capability, which it needs or may need: the call is made all the same, and fails again.
             What::Syscall { call, .. }
-                if result == "ENOSYS"
-                    || (result == "EPERM" && crate::syscalls::privileged(call).is_none()) =>
+                if result == "ENOSYS" || (result == "EPERM" && !syscalls::has_privilege(call)) =>
             {
                 self.refused(call, result);
             }

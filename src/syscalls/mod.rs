@@ -182,6 +182,11 @@ pub fn privileged(call: &str) -> Option<Capability> {
     find(call)?.needs()
 }
 
+/// Whether a capability decides some uses of a call, or all of them.
+pub fn has_privilege(call: &str) -> bool {
+    find(call).is_some_and(|call| call.privilege != Privilege::None)
+}
+
 /// The calls that give the same power as this one, if there are others.
 pub fn class(call: &str) -> Option<Class> {
     find(call)?.class

@@ -173,6 +173,14 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("sh", &["/srv/entry.sh", "one"]),
     ("sh", &["sh", "-c", "/srv/hook.sh; true"]),
     ("python3", &["python3", "/srv/owned.py"]),
+    (
+        "python3",
+        &[
+            "python3",
+            "-c",
+            "import os\nfor f in (lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)), lambda: os.setpriority(0, 0, -5)):\n    try: print(f())\n    except OSError as e: print(e.errno)",
+        ],
+    ),
     ("python3", &["python3", "/srv/vfork.py"]),
     (
         "sh",
