@@ -292,7 +292,8 @@ impl<'o> Sorter<'o> {
 
     fn grant(&mut self, place: &str, rights: Rights, because: &'static str, literal: &str, one: &Use) {
         let passing = |mount: &&Mount| matches!(mount, Mount::Tmpfs | Mount::Proc);
-        let optional = because != NAMED && one.mounts.iter().any(passing);
+        // Another machine has other devices.
+        let optional = because != NAMED && (one.mounts.iter().any(passing) || place.starts_with("/sys/"));
         let rule = self.into.rules.entry(place.to_owned()).or_insert_with(|| LearnedFileRule {
             path: place.to_owned(),
             rights: Rights::NONE,

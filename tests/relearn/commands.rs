@@ -148,6 +148,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("id", &["id"]),
     ("uname", &["uname", "-s"]),
     ("cat", &["cat", "/sys/kernel/mm/transparent_hugepage/enabled"]),
+    ("cat", &["cat", "/sys/class/net/lo/mtu"]),
     ("nproc", &["sh", "-c", "test $(nproc) -gt 0 && echo some"]),
     ("getent", &["getent", "passwd", "www-data"]),
     ("getent", &["getent", "hosts", "localhost"]),

@@ -45,6 +45,13 @@ const OF_THE_KERNEL: [&str; 7] = [
     "/sys/kernel/mm/transparent_hugepage",
 ];
 
+/// Those that are there, and the directories of the network interfaces, to which links lead.
+fn of_the_kernel() -> impl Iterator<Item = PathBuf> {
+    let interfaces = std::fs::read_dir(OF_THE_KERNEL[0]).into_iter().flatten().flatten();
+    let interfaces = interfaces.filter_map(|link| std::fs::canonicalize(link.path()).ok());
+    OF_THE_KERNEL.into_iter().map(PathBuf::from).chain(interfaces).filter(|directory| directory.is_dir())
+}
+
 /// The mount points that limit a walk.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Bounds {
@@ -113,8 +120,8 @@ impl Walk {
             // file.
             let Some(mount) = mounts.pop_first() else {
                 if place.root == Path::new("/") {
-                    let there = OF_THE_KERNEL.into_iter().filter(|name| Path::new(name).is_dir());
-                    walk.found.extend(there.map(|name| FoundEntry { above: None, name: name.into() }));
+                    walk.found
+                        .extend(of_the_kernel().map(|name| FoundEntry { above: None, name: name.into() }));
                 }
                 return walk;
             };
