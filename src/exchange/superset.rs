@@ -323,19 +323,16 @@ impl FilterReader<'_> {
                 _ => joint += 1,
             }
         }
-        if joint > 0 && syscalls::handler(call) != Handler::Plain {
-            // A bare name lets the profile's other sections decide, and never widens.
-            self.omit(
-                place,
-                format!("{call}: conditions on several arguments; the profile's own sections decide it"),
-            );
-            return vec![SyscallRule::Call(call)];
-        }
-        if joint > 0 {
+        let mut rules = Vec::new();
+        if joint > 0 && is_decided(call) {
+            let what =
+                format!("{call}: conditions on several arguments; the profile's own sections decide it");
+            self.omit(place, what);
+            rules.push(SyscallRule::Call(call));
+        } else if joint > 0 {
             let what = format!("{call}: {joint} alternatives with conditions on several arguments, left out");
             self.omit(place, what);
         }
-        let mut rules = Vec::new();
         for (arg, comparisons) in by_argument {
             match arguments::tests(call, arg, &comparisons) {
                 Some(tests) => {
@@ -355,6 +352,17 @@ impl FilterReader<'_> {
             }
         }
         rules
+    }
+}
+
+/// Whether other sections or the groups decide a call's arguments, whatever the profile has: its bare
+/// name adds nothing to them. Sections decide memory too, but not of every profile.
+fn is_decided(call: &str) -> bool {
+    match syscalls::handler(call) {
+        Handler::Exec | Handler::Open | Handler::Change(_) => true,
+        Handler::Bind | Handler::Connect | Handler::Socket | Handler::Listen => true,
+        Handler::Send | Handler::Socketpair => true,
+        _ => call == "clone",
     }
 }
 
