@@ -137,6 +137,46 @@ fn conditions_on_several_arguments_never_become_a_call_with_any() {
 }
 
 #[test]
+fn the_first_rule_without_arguments_decides_a_call() {
+    let one = [eq(0, 1)];
+    for (rules, calls, says) in [
+        (vec![rule("ptrace", "ERRNO", &[]), rule("ptrace", "ALLOW", &[])], "", ""),
+        (vec![rule("ptrace", "ALLOW", &[]), rule("ptrace", "ERRNO", &[])], r#"Call("ptrace")"#, ""),
+        (vec![rule("keyctl", "ALLOW", &one), rule("keyctl", "TRAP", &[])], "", "SCMP_ACT_TRAP: fails"),
+        (vec![rule("keyctl", "TRAP", &one), rule("keyctl", "ALLOW", &[])], r#"Call("keyctl")"#, ""),
+        (vec![rule("bpf", "NOTIFY", &[]), rule("bpf", "ALLOW", &[])], "", "so not allowed: bpf"),
+        (vec![rule("bpf", "ALLOW", &[]), rule("bpf", "NOTIFY", &[])], r#"Call("bpf")"#, ""),
+        // A rule that does what the default does is none.
+        (vec![rule("bpf", "KILL_THREAD", &[]), rule("bpf", "ALLOW", &[])], r#"Call("bpf")"#, ""),
+        (vec![rule("keyctl", "ERRNO", &one), rule("keyctl", "ALLOW", &one)], "", "refuses a part"),
+        (
+            vec![rule("keyctl", "ERRNO", &[eq(0, 2)]), rule("keyctl", "ALLOW", &one)],
+            r#"When("keyctl", Condition { arg: 0, test: In([1]) })"#,
+            "refuses keyctl by arguments",
+        ),
+    ] {
+        let (found, lines) = imported("KILL", &rules);
+        assert_eq!(found, calls, "{rules:?}");
+        let lines: Vec<_> = lines.iter().filter(|line| !line.starts_with("/defaultAction")).collect();
+        assert_eq!(lines.is_empty(), says.is_empty(), "{rules:?}: {lines:?}");
+        assert!(says.is_empty() || lines.iter().any(|line| line.contains(says)), "{rules:?}: {lines:?}");
+    }
+}
+
+#[test]
+fn the_errno_that_podman_names_is_a_line() {
+    let named = |call: &str, errno: &str| {
+        let rule =
+            format!(r#"{{"names":["{call}"],"action":"SCMP_ACT_ERRNO","errnoRet":1,"errno":"{errno}"}}"#);
+        imported("ERRNO", &[rule]).1
+    };
+    assert_eq!(named("mount", "ENOENT"), ["/syscalls/0: errno ENOENT: refused with another errno: mount"]);
+    assert_eq!(named("mount", "EOTHER"), ["/syscalls/0: errno EOTHER: refused with another errno: mount"]);
+    assert!(named("mount", "EPERM").is_empty() && named("mount", "").is_empty());
+    assert!(named("clone3", "ENOSYS").is_empty());
+}
+
+#[test]
 fn comparisons_of_one_argument_are_alternatives_as_in_runc() {
     let rule = r#"{"names":["personality"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":0,"op":"SCMP_CMP_EQ"},{"index":0,"value":8,"op":"SCMP_CMP_EQ"}]}"#;
     let all = calls(&read(with(rule).as_bytes(), &target()).expect("read"));
