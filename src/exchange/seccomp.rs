@@ -8,7 +8,7 @@ use crate::filter::Access;
 use crate::kernel::Arch;
 use crate::plan::filter_alone;
 use crate::profile::{
-    Endpoint, Entry, FileEntry, Limits, OnViolation, Profile, SyscallRule, Watch, capability_word,
+    Endpoint, Entry, FileEntry, Limits, Mode, OnViolation, Profile, SyscallRule, Watch, capability_word,
     endpoint_text,
 };
 use crate::syscalls::{self, Handler};
@@ -123,6 +123,10 @@ fn rules(calls: &BTreeMap<&'static str, Access>, arches: &[Arch]) -> Vec<Runtime
 pub fn omissions(profile: &Profile) -> Vec<Omission> {
     let mut all = Vec::new();
     let mut omit = |place: String, what: String| all.push(Omission { place, what });
+    if profile.mode != Mode::Enforce {
+        let mode = profile.mode.word();
+        omit("/mode".into(), format!("{mode}: a filter has no mode, so a call that is not allowed fails"));
+    }
     if let Some(ids) = &profile.run_as {
         omit("/run_as".into(), format!("the runtime sets it: --user {}:{}", ids.user, ids.group));
     }
@@ -293,6 +297,16 @@ mod tests {
             );
             assert_eq!(allows(&result, "sendmmsg", [3, 0, 1, 0, 0, 0]), !is_bare || lists, "{text}");
         }
+    }
+
+    #[test]
+    fn a_mode_that_refuses_nothing_is_a_line() {
+        let of = |mode: Mode| convert(&Profile { mode, ..redis() }, &[Arch::X86_64]).omissions[0].to_string();
+        assert!(of(Mode::Enforce).starts_with("/capabilities: "));
+        assert_eq!(
+            of(Mode::Audit),
+            "/mode: audit: a filter has no mode, so a call that is not allowed fails"
+        );
     }
 
     #[test]
