@@ -203,6 +203,12 @@ impl SocketsOfRules {
     /// Adds what a rule allows; returns what of it is not carried over.
     pub fn allow(&mut self, rule: &SocketRule) -> Vec<String> {
         let text = &rule.text;
+        if let Some(word) = rule.unknown.first() {
+            return vec![format!("{text}: {word:?} is not known, left out")];
+        }
+        if !rule.is_of(true) && !rule.is_of(false) {
+            return vec![format!("{text}: without connect, bind and listen a profile grants none, left out")];
+        }
         let mut lines: Vec<String> = rule
             .conditions
             .iter()
@@ -233,6 +239,12 @@ impl SocketsOfRules {
         let internet = rule.domains.is_empty() || has(&rule.domains, &["inet", "inet6"]);
         if internet && has(&rule.types, &["raw", "seqpacket", "rdm", "packet"]) {
             lines.push(format!("{text}: sockets of this type cannot be granted"));
+        } else if rule.domains.is_empty() && rule.types.is_empty() {
+            lines.push(format!(
+                "{text}: raw sockets, and those of packet and other domains, cannot be granted"
+            ));
+        } else if internet && rule.types.is_empty() {
+            lines.push(format!("{text}: raw sockets cannot be granted"));
         }
         if has(&rule.domains, &OTHER_DOMAINS) {
             lines.push(format!("{text}: sockets of this domain cannot be granted"));

@@ -156,6 +156,41 @@ fn what_is_denied_is_not_granted_or_is_a_line() {
 }
 
 #[test]
+fn words_of_network_are_known_or_lines() {
+    for (rule, network, says) in [
+        ("network connect inet stream,", r#""connect": ["tcp/*"]"#, ""),
+        ("network (connect, send) inet stream,", r#""connect": ["tcp/*"]"#, ""),
+        ("network bind inet dgram port=53,", r#""listen": ["udp/53"]"#, ""),
+        ("network frob inet stream,", "", r#"network frob inet stream: "frob" is not known, left out"#),
+        ("network (frob, connect) inet stream,", "", r#""frob" is not known, left out"#),
+        ("network (send receive) inet,", "", "without connect, bind and listen a profile grants none"),
+        (
+            "network inet,",
+            r#""listen": ["tcp/*", "udp/*"], "connect": ["tcp/*", "udp/*", "icmp"]"#,
+            "raw sockets",
+        ),
+        (
+            "network,",
+            r#""connect": ["tcp/*", "udp/*", "icmp", "unix:*", "netlink"]"#,
+            "raw sockets, and those of packet and other domains, cannot be granted",
+        ),
+        ("network tcp,", r#""listen": ["tcp/*"], "connect": ["tcp/*"]"#, ""),
+        ("network stream,", r#""listen": ["tcp/*"], "connect": ["tcp/*"]"#, "of unix sockets none"),
+        ("network unix stream,", r#""listen": ["unix:*"], "connect": ["unix:*"]"#, "whatever their type"),
+        ("network netlink raw,", r#""connect": ["netlink"]"#, ""),
+        ("network packet raw,", "", "of this domain cannot be granted"),
+        ("network inet raw,", "", "of this type cannot be granted"),
+        ("network x25,", "", "of this domain cannot be granted"),
+        ("network inet stream peer=(port=80),", r#""connect": ["tcp/*"]"#, "is not carried over, so any"),
+    ] {
+        let (text, lines) = converted(&format!("/bin/a {{ {rule} }}\n"));
+        assert!(text.contains(network) && text.contains("network") != network.is_empty(), "{rule}: {text}");
+        assert_eq!(lines.len(), usize::from(!says.is_empty()), "{rule}: {lines:?}");
+        assert!(lines.iter().all(|line| line.contains(says)), "{rule}: {lines:?}");
+    }
+}
+
+#[test]
 fn a_directory_itself_is_listed() {
     let (text, omissions) = converted(
         "/bin/a {\n / r,\n /srv/ r,\n /srv/x r,\n /data/ rw,\n /www/ r,\n /www/** r,\n /proc/ r,\n\
