@@ -75,6 +75,9 @@ impl PathGlob {
         let mut rest = text.as_bytes();
         while let [first, after @ ..] = rest {
             let (token, after) = match (first, after) {
+                (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..]) => {
+                    (Token::Byte((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0')), after)
+                }
                 (b'\\', [escaped, after @ ..]) => (Token::Byte(*escaped), after),
                 (b'*', [b'*', after @ ..]) => (Token::All, after),
                 (b'*', _) => (Token::Name, after),
@@ -328,6 +331,8 @@ mod tests {
             ("/**", "//**"),
             ("/a\\*b", "/a*b"),
             ("/a\\{b", "/a{b"),
+            ("/a\\040b\\303\\244", "/a b\u{e4}"),
+            ("/a\\0b", "/a0b"),
         ] {
             assert_eq!(shown(word).as_deref(), Some(expected), "{word}");
         }
