@@ -145,6 +145,51 @@ pub(super) fn tests(call: &str, arg: u8, comparisons: &[Comparison]) -> Option<V
     Some(tests)
 }
 
+/// Whether no registers satisfy both of these rules; `false` too where that is not certain.
+pub(super) fn are_disjoint(one: &[Comparison], other: &[Comparison]) -> bool {
+    one.iter()
+        .any(|first| other.iter().any(|second| first.index == second.index && !may_both_hold(first, second)))
+}
+
+fn may_both_hold(one: &Comparison, other: &Comparison) -> bool {
+    // A range begins at 0, at the value or after it.
+    let begins = |comparison: &Comparison| [0, comparison.value, comparison.value.saturating_add(1)];
+    match (bits(one), bits(other)) {
+        (Some(one), Some(other)) => one.and(other).is_some(),
+        (Some(Bits { mask: u64::MAX, equals }), None) => holds(other, equals),
+        (None, Some(Bits { mask: u64::MAX, equals })) => holds(one, equals),
+        (None, None) => {
+            begins(one).into_iter().chain(begins(other)).any(|value| holds(one, value) && holds(other, value))
+        }
+        _ => true,
+    }
+}
+
+/// The values of a comparison for equality.
+fn bits(comparison: &Comparison) -> Option<Bits> {
+    match comparison.op {
+        Operator::Eq => Some(Bits { mask: u64::MAX, equals: comparison.value }),
+        Operator::MaskedEq => {
+            Some(Bits { mask: comparison.value, equals: comparison.value_two.unwrap_or(0) })
+        }
+        _ => None,
+    }
+}
+
+/// Whether a value satisfies a comparison.
+pub(super) fn holds(comparison: &Comparison, register: u64) -> bool {
+    let value = comparison.value;
+    match comparison.op {
+        Operator::Eq => register == value,
+        Operator::Ne => register != value,
+        Operator::Lt => register < value,
+        Operator::Le => register <= value,
+        Operator::Gt => register > value,
+        Operator::Ge => register >= value,
+        Operator::MaskedEq => register & value == comparison.value_two.unwrap_or(0),
+    }
+}
+
 /// The most values that are written one by one, and the most sets of bits.
 const MOST: usize = 256;
 
@@ -194,22 +239,6 @@ mod tests {
         Condition { arg, test }
     }
 
-    /// Whether libseccomp's comparisons hold for these registers.
-    fn holds(rule: &[Comparison], args: &[u64; 6]) -> bool {
-        rule.iter().all(|one| {
-            let register = args[usize::from(one.index)];
-            match one.op {
-                Operator::Eq => register == one.value,
-                Operator::Ne => register != one.value,
-                Operator::Lt => register < one.value,
-                Operator::Le => register <= one.value,
-                Operator::Gt => register > one.value,
-                Operator::Ge => register >= one.value,
-                Operator::MaskedEq => register & one.value == one.value_two.unwrap_or(0),
-            }
-        })
-    }
-
     #[test]
     fn rules_allow_what_the_conditions_do_and_have_no_argument_twice() {
         use crate::filter::{Access, Action, Filter};
@@ -234,7 +263,9 @@ mod tests {
             for first in [0, 3, 4, 5, 15, 16, 34, 35, 36, 259, LOW, 1 << 32 | 35, 1 << 32 | 15, u64::MAX] {
                 for second in [0, 1, 7, 1 << 32 | 7] {
                     let args = [first, second, 0, 0, 0, 0];
-                    let allowed = rules.iter().any(|rule| holds(rule, &args));
+                    let allowed = rules
+                        .iter()
+                        .any(|rule| rule.iter().all(|one| holds(one, args[usize::from(one.index)])));
                     let expected = filter.verdict(number, &args) == Action::Allow;
                     assert_eq!(allowed, expected, "{conditions:?} {args:?}");
                 }
@@ -244,6 +275,29 @@ mod tests {
 
     fn one(op: Operator, value: u64) -> Comparison {
         Comparison { index: 0, value, value_two: None, op }
+    }
+
+    #[test]
+    fn rules_are_disjoint_by_one_argument() {
+        let is = |index, op, value| Comparison { index, ..one(op, value) };
+        let masked = |value, equals| Comparison { value_two: Some(equals), ..one(Operator::MaskedEq, value) };
+        let refused = [is(0, Operator::Eq, 16), is(2, Operator::Eq, 9)];
+        for (rule, disjoint) in [
+            (vec![is(2, Operator::Ne, 9)], true),
+            (vec![is(0, Operator::Ne, 16)], true),
+            (vec![is(0, Operator::Lt, 16)], true),
+            (vec![is(0, Operator::Le, 16)], false),
+            (vec![is(1, Operator::Eq, 16)], false),
+            (vec![masked(0x10, 0)], true),
+            (vec![masked(0x10, 0x10)], false),
+        ] {
+            assert_eq!(are_disjoint(&rule, &refused), disjoint, "{rule:?}");
+            assert_eq!(are_disjoint(&refused, &rule), disjoint, "{rule:?}");
+        }
+        assert!(are_disjoint(&[one(Operator::Lt, 4)], &[one(Operator::Ge, 4)]));
+        assert!(!are_disjoint(&[one(Operator::Gt, 4)], &[one(Operator::Lt, 6)]));
+        assert!(are_disjoint(&[one(Operator::Gt, 4)], &[one(Operator::Lt, 5)]));
+        assert!(!are_disjoint(&[masked(1, 1)], &[one(Operator::Lt, 1)]), "not certain");
     }
 
     #[test]

@@ -171,16 +171,20 @@ impl RightsByPath {
         *self.0.entry(path).or_default() |= rights;
     }
 
-    /// Takes rights on a path away, and on those below it where `below` is true.
-    pub fn take(&mut self, path: &Path, rights: Rights, below: bool) {
-        let is_it = |other: &Path| other == path || (below && other.starts_with(path));
-        for (_, granted) in self.0.iter_mut().filter(|(other, _)| is_it(other)) {
+    /// Takes rights away from the paths of which this is true.
+    pub fn take(&mut self, rights: Rights, is_it: impl Fn(&Path) -> bool) {
+        for (_, granted) in self.0.iter_mut().filter(|(path, _)| is_it(path)) {
             *granted -= rights;
         }
     }
 
+    /// Whether some of these rights are granted on a path of which this is true.
+    pub fn grants(&self, rights: Rights, is_it: impl Fn(&Path) -> bool) -> bool {
+        self.0.iter().any(|(path, granted)| granted.intersects(rights) && is_it(path))
+    }
+
     /// Whether a directory above has all these rights.
-    pub fn covers(&self, path: &Path, rights: Rights) -> bool {
+    fn covers(&self, path: &Path, rights: Rights) -> bool {
         path.ancestors().any(|above| self.0.get(above).is_some_and(|granted| granted.contains(rights)))
     }
 

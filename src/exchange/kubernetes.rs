@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{ConversionError, Converted, Omission, yaml};
 use crate::profile::{
-    AddressRule, Document, Endpoint, Entry, FileEntry, Profile, Rights, capability_word, endpoint_text,
+    AddressRule, Document, Endpoint, Entry, FileEntry, Mode, Profile, Rights, capability_word, endpoint_text,
 };
 
 /// What the objects are for.
@@ -69,11 +69,23 @@ pub fn objects(
             return Err(ConversionError::Option { flag, what });
         }
     }
+    let image = &workload.image;
+    if image.is_empty() || image.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        let what = format!("{image:?} is no name of an image; expected such as \"registry.example/remit:1\"");
+        return Err(ConversionError::Option { flag: "--image", what });
+    }
     if document.text.len() > MOST {
         return Err(ConversionError::TooLongForConfigMap { bytes: document.text.len(), most: MOST });
     }
     let command = command(profile, &workload.command)?;
     let mut omissions = Vec::new();
+    if profile.mode != Mode::Enforce {
+        let what = format!(
+            "{}: of remit-init alone; the NetworkPolicy and the securityContext refuse all the same",
+            profile.mode.word()
+        );
+        omissions.push(Omission::new("/mode", what));
+    }
     let mut notes = Vec::new();
     let name = format!("{}-profile", workload.deployment);
     let patch = patch(profile, workload, &command, &name, &mut notes);
@@ -441,6 +453,14 @@ mod tests {
     }
 
     #[test]
+    fn a_mode_that_refuses_nothing_is_a_line() {
+        let audit = PROFILE.replacen("\"name\"", "\"mode\": \"audit\", \"name\"", 1);
+        let omissions = made(&audit, &workload()).omissions;
+        assert_eq!(omissions[0].place, "/mode");
+        assert!(omissions[0].what.starts_with("audit: of remit-init alone; "), "{omissions:?}");
+    }
+
+    #[test]
     fn the_component_is_yaml_that_says_the_same() {
         let objects = made(PROFILE, &workload()).result;
         let files = objects.component();
@@ -477,6 +497,12 @@ mod tests {
             let document = read(PROFILE.as_bytes()).expect("a profile");
             let error = objects(&document, &workload).expect_err(name);
             assert!(error.to_string().starts_with("--deployment: "), "{error}");
+        }
+        for image in ["", "x y", "x\n", "\t", "x\u{1b}[2J", "x\u{a0}y"] {
+            let workload = Workload { image: image.to_owned(), ..workload() };
+            let document = read(PROFILE.as_bytes()).expect("a profile");
+            let error = objects(&document, &workload).expect_err(image).to_string();
+            assert!(error.starts_with("--image: ") && !error.contains(['\n', '\u{1b}']), "{error:?}");
         }
         assert!(label("app=web").is_ok() && label("example.com/app=w_1").is_ok());
         for text in ["", "app", "=x", "app=", "a b=c", "a=b\n"] {

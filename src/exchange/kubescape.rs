@@ -64,6 +64,8 @@ struct ObservedExec {
     envs: Option<Vec<String>>,
     #[serde(default)]
     args_required: bool,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +73,8 @@ struct ObservedOpen {
     #[serde(default)]
     path: String,
     flags: Option<Vec<String>>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +84,8 @@ struct HttpEndpoint {
     direction: Option<String>,
     methods: Option<Vec<String>>,
     headers: Option<Value>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
 }
 
 /// What a manifest begins with.
@@ -114,13 +120,14 @@ pub fn read(text: &[u8], container: Option<&str>) -> Result<Converted<Imported>,
     let spec = manifest
         .spec
         .ok_or_else(|| ConversionError::value("/spec", "is missing, so no container is described"))?;
-    let (place, container) = choose(spec, container)?;
-    let mut reader = ContainerReader { place, omissions: Vec::new(), notes: Vec::new() };
+    let (place, container, omissions) = choose(spec, container)?;
+    let mut reader = ContainerReader { place, omissions, notes: Vec::new() };
     let imported = reader.container(container);
     Ok(Converted { result: imported, omissions: reader.omissions, notes: reader.notes })
 }
 
-fn choose(spec: Spec, name: Option<&str>) -> Result<(String, Container), ConversionError> {
+/// The container and its place; and a line for each other one, where it was not chosen by its name.
+fn choose(spec: Spec, name: Option<&str>) -> Result<(String, Container, Vec<Omission>), ConversionError> {
     let of = |list: &str, all: Option<Vec<Container>>| -> Vec<(String, Container)> {
         let numbered = all.into_iter().flatten().enumerate();
         numbered.map(|(index, container)| (format!("/spec/{list}/{index}"), container)).collect()
@@ -136,12 +143,19 @@ fn choose(spec: Spec, name: Option<&str>) -> Result<(String, Container), Convers
         None => None,
         Some(name) => names.iter().position(|known| known == name),
     };
-    found.map(|index| all.swap_remove(index)).ok_or_else(|| ConversionError::NotOne {
-        pointer: "/spec",
-        what: "container",
-        wanted: name.map(str::to_owned),
-        names,
-    })
+    let Some(index) = found else {
+        let wanted = name.map(str::to_owned);
+        return Err(ConversionError::NotOne { pointer: "/spec", what: "container", wanted, names });
+    };
+    let (place, container) = all.remove(index);
+    let left_out = |(place, other): (String, Container)| {
+        Omission::new(
+            place,
+            format!("{}: a container of its own, left out; --container names it", other.name),
+        )
+    };
+    let omissions = if name.is_none() { all.into_iter().map(left_out).collect() } else { Vec::new() };
+    Ok((place, container, omissions))
 }
 
 struct ContainerReader {
@@ -155,18 +169,24 @@ impl ContainerReader {
         self.omissions.push(Omission::new(format!("{}/{place}", self.place), what));
     }
 
+    /// A line for each key that this version does not know.
+    fn unknown(&mut self, place: &str, others: &BTreeMap<String, Value>) {
+        // What identifies the image, what concerns Kubescape's own rules, and whether the other side is
+        // in the cluster grant nothing.
+        const SILENT: [&str; 6] =
+            ["imageID", "imageTag", "identifiedCallStacks", "rulePolicies", "seccompProfile", "internal"];
+        for key in others.keys().filter(|key| !SILENT.contains(&key.as_str())) {
+            self.omit(format!("{place}{key}"), "is not known to this version");
+        }
+    }
+
     fn container(&mut self, container: Container) -> Imported {
         let programs = self.programs(container.execs.unwrap_or_default());
         let files = self.files(container.opens.unwrap_or_default());
         let network = self.network(container.endpoints.unwrap_or_default());
         let capabilities = self.capabilities(container.capabilities.unwrap_or_default());
         let syscalls = self.calls(container.syscalls.unwrap_or_default());
-        // What identifies the image, and what concerns Kubescape's own rules, grants nothing.
-        const SILENT: [&str; 5] =
-            ["imageID", "imageTag", "identifiedCallStacks", "rulePolicies", "seccompProfile"];
-        for key in container.others.keys().filter(|key| !SILENT.contains(&key.as_str())) {
-            self.omit(key, "is not known to this version");
-        }
+        self.unknown("", &container.others);
         Imported {
             programs: Some(programs),
             files: Some(files),
@@ -181,6 +201,7 @@ impl ContainerReader {
         let mut free: Vec<PathBuf> = Vec::new();
         for (index, exec) in execs.into_iter().enumerate() {
             let place = format!("execs/{index}");
+            self.unknown(&format!("{place}/"), &exec.others);
             if exec.path.contains(SEGMENT) || exec.path.contains('*') {
                 let what = format!("{}: a program has one path; add each that is needed by hand", exec.path);
                 self.omit(place, what);
@@ -266,6 +287,7 @@ impl ContainerReader {
         let mut files = RightsByPath::default();
         for (index, open) in opens.into_iter().enumerate() {
             let place = format!("opens/{index}");
+            self.unknown(&format!("{place}/"), &open.others);
             let mut rights = Rights::NONE;
             let is_directory = open.flags.iter().flatten().any(|flag| flag == "O_DIRECTORY");
             for flag in open.flags.iter().flatten() {
@@ -311,6 +333,20 @@ impl ContainerReader {
         let mut network = Network { listen: Vec::new(), connect: Vec::new() };
         for (index, http) in endpoints.into_iter().enumerate() {
             let place = format!("endpoints/{index}");
+            self.unknown(&format!("{place}/"), &http.others);
+            let outbound = match http.direction.as_deref() {
+                Some("outbound") => true,
+                Some("inbound") => false,
+                other => {
+                    let what = other
+                        .map_or("has no direction".to_owned(), |other| format!("{other:?} is no direction"));
+                    self.omit(
+                        format!("{place}/direction"),
+                        format!("{}: {what}; expected inbound or outbound, left out", http.endpoint),
+                    );
+                    continue;
+                }
+            };
             let authority = http.endpoint.split('/').next().unwrap_or_default();
             let path = &http.endpoint[authority.len()..];
             let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
@@ -327,7 +363,6 @@ impl ContainerReader {
             if http.headers.is_some_and(|headers| headers.as_object().is_some_and(|all| !all.is_empty())) {
                 self.omit(format!("{place}/headers"), "headers are not checked");
             }
-            let outbound = http.direction.as_deref() == Some("outbound");
             let address: Option<std::net::IpAddr> = host.trim_matches(['[', ']']).parse().ok();
             let word = match address {
                 Some(std::net::IpAddr::V6(address)) => format!("tcp/[{address}]:{port}"),

@@ -59,6 +59,18 @@ pub const ALLOW: &str = "SCMP_ACT_ALLOW";
 pub const ERRNO: &str = "SCMP_ACT_ERRNO";
 /// `SCMP_ACT_LOG`: the call proceeds.
 pub const LOG: &str = "SCMP_ACT_LOG";
+/// `SCMP_ACT_NOTIFY`: an agent decides.
+pub const NOTIFY: &str = "SCMP_ACT_NOTIFY";
+/// `SCMP_ACT_TRACE`: a tracer decides.
+pub const TRACE: &str = "SCMP_ACT_TRACE";
+/// `SCMP_ACT_KILL`: the older name of [`KILL_THREAD`].
+pub const KILL: &str = "SCMP_ACT_KILL";
+/// `SCMP_ACT_KILL_THREAD`.
+pub const KILL_THREAD: &str = "SCMP_ACT_KILL_THREAD";
+/// `SCMP_ACT_KILL_PROCESS`.
+pub const KILL_PROCESS: &str = "SCMP_ACT_KILL_PROCESS";
+/// `SCMP_ACT_TRAP`: SIGSYS.
+pub const TRAP: &str = "SCMP_ACT_TRAP";
 
 /// A comparison of one argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

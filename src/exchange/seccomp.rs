@@ -8,7 +8,7 @@ use crate::filter::Access;
 use crate::kernel::Arch;
 use crate::plan::filter_alone;
 use crate::profile::{
-    Endpoint, Entry, FileEntry, Limits, OnViolation, Profile, SyscallRule, Watch, capability_word,
+    Endpoint, Entry, FileEntry, Limits, Mode, OnViolation, Profile, SyscallRule, Watch, capability_word,
     endpoint_text,
 };
 use crate::syscalls::{self, Handler};
@@ -27,6 +27,11 @@ pub fn convert(profile: &Profile, arches: &[Arch]) -> Converted<RuntimeFilter> {
             widen(&mut calls, call, access);
         }
     }
+    let mut omissions = omissions(profile);
+    for (call, _) in calls.iter().filter(|(_, access)| **access == Access::When(Vec::new())) {
+        omissions
+            .push(Omission::new("/network", format!("{call}: no entry brings a kind of socket, left out")));
+    }
     let added = add_runtime(&mut calls);
     if !added.is_empty() {
         notes.push(format!(
@@ -40,7 +45,7 @@ pub fn convert(profile: &Profile, arches: &[Arch]) -> Converted<RuntimeFilter> {
         architectures: arches.iter().map(|arch| architecture(*arch)).collect(),
         syscalls: rules(&calls, arches),
     };
-    Converted { result, omissions: omissions(profile), notes }
+    Converted { result, omissions, notes }
 }
 
 /// An architecture as libseccomp names it.
@@ -118,6 +123,10 @@ fn rules(calls: &BTreeMap<&'static str, Access>, arches: &[Arch]) -> Vec<Runtime
 pub fn omissions(profile: &Profile) -> Vec<Omission> {
     let mut all = Vec::new();
     let mut omit = |place: String, what: String| all.push(Omission { place, what });
+    if profile.mode != Mode::Enforce {
+        let mode = profile.mode.word();
+        omit("/mode".into(), format!("{mode}: a filter has no mode, so a call that is not allowed fails"));
+    }
     if let Some(ids) = &profile.run_as {
         omit("/run_as".into(), format!("the runtime sets it: --user {}:{}", ids.user, ids.group));
     }
@@ -234,6 +243,70 @@ mod tests {
             assert!(places.contains(&place), "{place}: {places:?}");
         }
         assert!(notes.iter().any(|note| note.contains("setgroups")), "{notes:?}");
+    }
+
+    /// Whether a rule allows the call with these registers.
+    fn allows(filter: &RuntimeFilter, call: &str, args: [u64; 6]) -> bool {
+        filter.syscalls.iter().any(|rule| {
+            rule.action == ALLOW
+                && rule.names.contains(&call)
+                && rule.args.iter().all(|one| arguments::holds(one, args[usize::from(one.index)]))
+        })
+    }
+
+    #[test]
+    fn no_socket_and_no_send_is_wider_than_network() {
+        const FASTOPEN: u64 = 0x2000_0000;
+        let small = |syscalls: &str| {
+            format!(
+                r#"{{ "remit": 1, "name": "x", "programs": [{{ "path": "/a", "entry": true }}],
+                    "syscalls": {{ {syscalls} }} }}"#
+            )
+        };
+        let mut texts = vec![
+            small(r#""allow": ["socket", "sendmmsg", "sendto"]"#),
+            small(r#""exact": true, "allow": ["@base", "socket", "sendmmsg", "sendto", "sendmsg"]"#),
+            small(r#""exact": true, "allow": ["@base", "@network"]"#),
+        ];
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
+        for folder in [root.clone(), root.join("servers")] {
+            let files = std::fs::read_dir(folder).expect("profiles").map(|file| file.expect("a file").path());
+            let json = files.filter(|path| path.extension().is_some_and(|end| end == "json"));
+            texts.extend(json.map(|path| std::fs::read_to_string(path).expect("a profile")));
+        }
+        assert!(texts.len() > 9, "{}", texts.len());
+        for text in &texts {
+            let profile = read(text.as_bytes()).expect(text).profile;
+            let Converted { result, omissions, .. } = convert(&profile, &Arch::ALL);
+            // Packets, AF_ALG, a raw socket, and kinds that no entry may name.
+            for args in [[17, 3, 0, 0, 0, 0], [38, 5, 0, 0, 0, 0], [2, 3, 255, 0, 0, 0], [16, 3, 9, 0, 0, 0]]
+            {
+                assert!(!allows(&result, "socket", args), "{args:?}: {text}");
+            }
+            for (call, flags) in [("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)] {
+                let mut args = [3, 0, 1, 0, 0, 0];
+                args[flags] = FASTOPEN;
+                assert!(!allows(&result, call, args), "{call}: {text}");
+            }
+            let is_bare = profile.network.listen.is_empty() && profile.network.connect.is_empty();
+            let lists = texts[..3].contains(text);
+            assert_eq!(
+                omissions.iter().any(|one| one.what.starts_with("socket: ")),
+                is_bare && lists,
+                "{text}"
+            );
+            assert_eq!(allows(&result, "sendmmsg", [3, 0, 1, 0, 0, 0]), !is_bare || lists, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mode_that_refuses_nothing_is_a_line() {
+        let of = |mode: Mode| convert(&Profile { mode, ..redis() }, &[Arch::X86_64]).omissions[0].to_string();
+        assert!(of(Mode::Enforce).starts_with("/capabilities: "));
+        assert_eq!(
+            of(Mode::Audit),
+            "/mode: audit: a filter has no mode, so a call that is not allowed fails"
+        );
     }
 
     #[test]

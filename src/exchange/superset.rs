@@ -4,9 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use caps::Capability;
+use nix::errno::Errno;
 
 use super::imported::Imported;
-use super::oci::{ALLOW, Comparison, ConditionalRule, ERRNO, LOG, Superset, Where};
+use super::oci::{
+    ALLOW, Comparison, ConditionalRule, ERRNO, KILL, KILL_PROCESS, KILL_THREAD, LOG, NOTIFY, Superset, TRACE,
+    TRAP, Where,
+};
 use super::{ConversionError, Converted, MAX_BYTES, Omission, arguments};
 use crate::kernel::{Arch, ParseReleaseError, Release};
 use crate::profile::{Entry, SyscallRule, capability_of};
@@ -75,8 +79,26 @@ impl TargetMachine {
     }
 }
 
-/// The alternatives of a call: comparisons, all of which have to be true.
-type RuleComparisons = Vec<Vec<Comparison>>;
+/// A rule of a call: what it does where all its comparisons are true.
+struct JoinedRule {
+    /// Its position in the file.
+    index: usize,
+    allows: bool,
+    comparisons: Vec<Comparison>,
+}
+
+impl JoinedRule {
+    /// Adds it as libseccomp does: the first rule without comparisons is the call's only one.
+    fn add_to(self, rules: &mut Vec<JoinedRule>) {
+        if rules.first().is_some_and(|first| first.comparisons.is_empty()) {
+            return;
+        }
+        if self.comparisons.is_empty() {
+            rules.clear();
+        }
+        rules.push(self);
+    }
+}
 
 /// Reads the profile as it applies on a machine.
 ///
@@ -94,14 +116,24 @@ pub fn read(text: &[u8], target: &TargetMachine) -> Result<Converted<Imported>, 
         Some(_) => return Err(not_format("expected a JSON object with \"defaultAction\"".to_owned())),
     }
     let document: Superset = serde_json::from_slice(text).map_err(|error| not_format(error.to_string()))?;
-    let mut reader =
-        FilterReader { target, allowed: BTreeMap::new(), foreign: BTreeSet::new(), omissions: Vec::new() };
-    reader.whole(&document)?;
+    let mut reader = FilterReader {
+        target,
+        document: &document,
+        calls: BTreeMap::new(),
+        foreign: BTreeSet::new(),
+        omissions: Vec::new(),
+    };
+    reader.whole()?;
+    let mut applied = Vec::new();
     for (index, rule) in document.syscalls.iter().flatten().enumerate() {
-        let place = format!("/syscalls/{index}");
+        let place = place(index);
         if target.meets(rule, &place)? {
-            reader.rule(rule, &place)?;
+            reader.rule(index, rule, &place)?;
+            applied.push((index, rule));
         }
+    }
+    for (index, rule) in applied {
+        reader.remark(index, rule);
     }
     let mut notes = Vec::new();
     if !reader.foreign.is_empty() {
@@ -119,8 +151,9 @@ pub fn read(text: &[u8], target: &TargetMachine) -> Result<Converted<Imported>, 
 
 struct FilterReader<'t> {
     target: &'t TargetMachine,
-    /// No alternative: whatever the arguments.
-    allowed: BTreeMap<&'static str, (String, RuleComparisons)>,
+    document: &'t Superset,
+    /// The rules of each call that are in force.
+    calls: BTreeMap<&'static str, Vec<JoinedRule>>,
     foreign: BTreeSet<String>,
     omissions: Vec<Omission>,
 }
@@ -130,7 +163,8 @@ impl FilterReader<'_> {
         self.omissions.push(Omission::new(place, what));
     }
 
-    fn whole(&mut self, document: &Superset) -> Result<(), ConversionError> {
+    fn whole(&mut self) -> Result<(), ConversionError> {
+        let document = self.document;
         if document.architectures.as_ref().is_some_and(|all| !all.is_empty())
             && document.arch_map.as_ref().is_some_and(|all| !all.is_empty())
         {
@@ -147,26 +181,24 @@ impl FilterReader<'_> {
                 return Err(ConversionError::value("/defaultAction", what));
             }
             ERRNO => {}
-            "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" | "SCMP_ACT_KILL_PROCESS" | "SCMP_ACT_TRAP" => {
+            KILL | KILL_THREAD | KILL_PROCESS | TRAP => {
                 let what =
                     format!("{}: a call that is not listed fails with an errno", document.default_action);
                 self.omit("/defaultAction", what);
             }
             other => {
-                let what =
-                    format!("{other:?} is no action that refuses; expected {ERRNO} or SCMP_ACT_KILL_PROCESS");
+                let what = format!("{other:?} is no action that refuses; expected {ERRNO} or {KILL_PROCESS}");
                 return Err(ConversionError::value("/defaultAction", what));
             }
         }
-        let errno = document.default_errno_ret.filter(|errno| *errno != libc::EPERM as u32);
-        let named = document.default_errno.as_deref().filter(|name| !matches!(*name, "" | "EPERM"));
-        if let Some(what) = named.map(str::to_owned).or(errno.map(|errno| errno.to_string())) {
+        let errno = ErrnoOfAction::new(document.default_errno_ret, document.default_errno.as_deref());
+        if errno.number != Some(libc::EPERM as u32) {
             self.omit(
                 "/defaultErrnoRet",
-                format!("{what}: the errno is EPERM, or ENOSYS for a call newer than Linux 4.18"),
+                format!("{}: the errno is EPERM, or ENOSYS for a call newer than Linux 4.18", errno.text),
             );
         }
-        self.architectures(document)?;
+        self.architectures()?;
         for (index, flag) in document.flags.iter().flatten().enumerate() {
             // Both are how remit-init loads its own filter; the others concern every thread and the log.
             if flag != "SECCOMP_FILTER_FLAG_TSYNC" && flag != "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" {
@@ -180,7 +212,8 @@ impl FilterReader<'_> {
     }
 
     /// Native calls alone are allowed by a profile.
-    fn architectures(&mut self, document: &Superset) -> Result<(), ConversionError> {
+    fn architectures(&mut self) -> Result<(), ConversionError> {
+        let document = self.document;
         let native = super::seccomp::architecture(self.target.arch);
         let listed: Vec<&String> = document.architectures.iter().flatten().collect();
         let known = |name: &str| name == native || name == "SCMP_ARCH_NATIVE";
@@ -205,103 +238,124 @@ impl FilterReader<'_> {
         Ok(())
     }
 
-    fn rule(&mut self, rule: &ConditionalRule, place: &str) -> Result<(), ConversionError> {
-        let names: Vec<&String> = match (&rule.names, &rule.name) {
-            (Some(names), Some(_)) if !names.is_empty() => {
-                return Err(ConversionError::value(place, "has both \"name\" and \"names\"; remove one"));
-            }
-            (_, Some(name)) if !name.is_empty() => vec![name],
-            (names, _) => names.iter().flatten().collect(),
-        };
+    /// Takes up a rule for each of its calls, but where it does what the default does: such a rule the
+    /// runtime leaves out.
+    fn rule(&mut self, index: usize, rule: &ConditionalRule, place: &str) -> Result<(), ConversionError> {
+        if rule.names.as_ref().is_some_and(|names| !names.is_empty()) && rule.name.is_some() {
+            return Err(ConversionError::value(place, "has both \"name\" and \"names\"; remove one"));
+        }
         let args = rule.args.as_deref().unwrap_or_default();
         if let Some(bad) = args.iter().find(|one| one.index > 5) {
             let what = format!("index {} is no argument; expected 0 to 5", bad.index);
             return Err(ConversionError::value(format!("{place}/args"), what));
         }
-        match rule.action.as_str() {
-            ALLOW => {}
-            LOG => self.omit(place, format!("{LOG}: allowed, and not logged: {}", few(&names))),
-            ERRNO => return self.refused(rule, &names, args, place),
-            "SCMP_ACT_NOTIFY" | "SCMP_ACT_TRACE" => {
-                self.omit(
-                    place,
-                    format!("{}: left to another process, so not allowed: {}", rule.action, few(&names)),
-                );
-                return Ok(());
-            }
-            "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" | "SCMP_ACT_KILL_PROCESS" | "SCMP_ACT_TRAP" => {
-                self.omit(place, format!("{}: fails with an errno: {}", rule.action, few(&names)));
-                return Ok(());
-            }
+        let allows = match rule.action.as_str() {
+            ALLOW | LOG => true,
+            ERRNO | NOTIFY | TRACE | KILL | KILL_THREAD | KILL_PROCESS | TRAP => false,
             other => {
                 let what = format!("{other:?} is not known; expected such as {ALLOW} or {ERRNO}");
                 return Err(ConversionError::value(format!("{place}/action"), what));
             }
-        }
-        for name in names {
-            self.allow(name, args, place);
-        }
-        Ok(())
-    }
-
-    /// A rule that refuses what the default refuses too, or takes from what another allows.
-    fn refused(
-        &mut self,
-        rule: &ConditionalRule,
-        names: &[&String],
-        args: &[Comparison],
-        place: &str,
-    ) -> Result<(), ConversionError> {
-        if !args.is_empty() {
-            let what = format!("refuses {} by arguments; a profile lists what is allowed", few(names));
-            self.omit(place, what);
-            return Ok(());
-        }
-        let errno = rule.errno_ret.unwrap_or(libc::EPERM as u32);
-        let differs = |name: &&&String| match syscalls::find(name) {
-            Some(call) => errno != of_unlisted(call),
-            None => false,
         };
-        let other: Vec<&String> = names.iter().filter(differs).copied().collect();
-        if !other.is_empty() {
-            self.omit(place, format!("errno {errno}: refused with another errno: {}", few(&other)));
-        }
-        Ok(())
-    }
-
-    fn allow(&mut self, name: &str, args: &[Comparison], place: &str) {
-        let Some(call) = syscalls::find(name) else {
-            self.foreign.insert(name.to_owned());
-            return;
-        };
-        if call.number(self.target.arch).is_none() {
-            self.foreign.insert(name.to_owned());
-            return;
-        }
-        if call.handler == Handler::NotImplemented {
-            let what = format!(
-                "{name}: its flags are in memory, so it is answered ENOSYS and libraries fall back to clone"
-            );
-            self.omit(place, what);
-            return;
-        }
-        let (_, alternatives) =
-            self.allowed.entry(call.name).or_insert_with(|| (place.to_owned(), Vec::new()));
+        let is_default = self.is_default(rule);
         // runc makes rules of their own of several comparisons of one argument.
         let indices: BTreeSet<u8> = args.iter().map(|one| one.index).collect();
-        match indices.len() == args.len() {
-            true => alternatives.push(args.to_vec()),
-            false => alternatives.extend(args.iter().map(|one| vec![*one])),
+        let alternatives: Vec<Vec<Comparison>> = match indices.len() == args.len() {
+            true => vec![args.to_vec()],
+            false => args.iter().map(|one| vec![*one]).collect(),
+        };
+        for name in names(rule) {
+            match syscalls::find(name).filter(|call| call.number(self.target.arch).is_some()) {
+                Some(_) if is_default => {}
+                Some(call) => {
+                    let rules = self.calls.entry(call.name).or_default();
+                    for comparisons in alternatives.iter().cloned() {
+                        JoinedRule { index, allows, comparisons }.add_to(rules);
+                    }
+                }
+                None if rule.action == ERRNO => {}
+                None => drop(self.foreign.insert(name.to_owned())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a rule does what the default does.
+    fn is_default(&self, rule: &ConditionalRule) -> bool {
+        let document = self.document;
+        let default = ErrnoOfAction::new(document.default_errno_ret, document.default_errno.as_deref());
+        let same = rule.action == document.default_action
+            || [KILL, KILL_THREAD].contains(&rule.action.as_str())
+                && [KILL, KILL_THREAD].contains(&document.default_action.as_str());
+        same && (rule.action != ERRNO
+            || ErrnoOfAction::of(rule).number.is_some_and(|number| default.number == Some(number)))
+    }
+
+    /// What a profile does not have of a rule, for the calls where it is in force.
+    fn remark(&mut self, index: usize, rule: &ConditionalRule) {
+        let in_force = |name: &&str| {
+            let rules = self.calls.get(name);
+            rules.is_some_and(|rules| rules.iter().any(|one| one.index == index))
+        };
+        let names: Vec<&str> = names(rule).into_iter().filter(in_force).collect();
+        if names.is_empty() {
+            return;
+        }
+        let place = place(index);
+        let what = match rule.action.as_str() {
+            ALLOW => None,
+            LOG => Some(format!("{LOG}: allowed, and not logged: {}", few(&names))),
+            NOTIFY | TRACE => {
+                Some(format!("{}: left to another process, so not allowed: {}", rule.action, few(&names)))
+            }
+            ERRNO if rule.args.as_ref().is_some_and(|args| !args.is_empty()) => {
+                Some(format!("refuses {} by arguments; a profile lists what is allowed", few(&names)))
+            }
+            ERRNO => {
+                let errno = ErrnoOfAction::of(rule);
+                let differs = |name: &&str| {
+                    syscalls::find(name).is_some_and(|call| errno.number != Some(of_unlisted(call)))
+                };
+                let other: Vec<&str> = names.iter().copied().filter(differs).collect();
+                (!other.is_empty())
+                    .then(|| format!("errno {}: refused with another errno: {}", errno.text, few(&other)))
+            }
+            _ => Some(format!("{}: fails with an errno: {}", rule.action, few(&names))),
+        };
+        self.omissions.extend(what.map(|what| Omission::new(place.clone(), what)));
+        if [ALLOW, LOG].contains(&rule.action.as_str()) {
+            let absent = names.iter().filter(|name| syscalls::handler(name) == Handler::NotImplemented);
+            for name in absent {
+                let what = format!(
+                    "{name}: its flags are in memory, so it is answered ENOSYS and libraries fall back to clone"
+                );
+                self.omissions.push(Omission::new(place.clone(), what));
+            }
         }
     }
 
     /// The calls as a profile lists them.
     fn entries(&mut self) -> Vec<Entry<SyscallRule>> {
         let mut entries = Vec::new();
-        for (call, (place, alternatives)) in std::mem::take(&mut self.allowed) {
-            for what in self.conditional(call, &place, &alternatives) {
-                entries.push(Entry { what, why: None });
+        for (call, rules) in std::mem::take(&mut self.calls) {
+            let (allowed, refused): (Vec<_>, Vec<_>) = rules.into_iter().partition(|rule| rule.allows);
+            let Some(first) = allowed.first() else { continue };
+            if syscalls::handler(call) == Handler::NotImplemented {
+                continue;
             }
+            let place = place(first.index);
+            let before = allowed.len();
+            let alternatives: Vec<Vec<Comparison>> = allowed
+                .into_iter()
+                .map(|rule| rule.comparisons)
+                .filter(|one| refused.iter().all(|rule| arguments::are_disjoint(one, &rule.comparisons)))
+                .collect();
+            if alternatives.len() < before {
+                let what = format!("{call}: another rule refuses a part of what is allowed here, left out");
+                self.omit(&place, what);
+            }
+            let rules = self.conditional(call, &place, &alternatives);
+            entries.extend(rules.into_iter().map(|what| Entry { what, why: None }));
         }
         entries
     }
@@ -310,7 +364,7 @@ impl FilterReader<'_> {
         &mut self,
         call: &'static str,
         place: &str,
-        alternatives: &RuleComparisons,
+        alternatives: &[Vec<Comparison>],
     ) -> Vec<SyscallRule> {
         if alternatives.iter().any(Vec::is_empty) {
             return vec![SyscallRule::Call(call)];
@@ -323,19 +377,16 @@ impl FilterReader<'_> {
                 _ => joint += 1,
             }
         }
-        if joint > 0 && syscalls::handler(call) != Handler::Plain {
-            // A bare name lets the profile's other sections decide, and never widens.
-            self.omit(
-                place,
-                format!("{call}: conditions on several arguments; the profile's own sections decide it"),
-            );
-            return vec![SyscallRule::Call(call)];
-        }
-        if joint > 0 {
+        let mut rules = Vec::new();
+        if joint > 0 && is_decided(call) {
+            let what =
+                format!("{call}: conditions on several arguments; the profile's own sections decide it");
+            self.omit(place, what);
+            rules.push(SyscallRule::Call(call));
+        } else if joint > 0 {
             let what = format!("{call}: {joint} alternatives with conditions on several arguments, left out");
             self.omit(place, what);
         }
-        let mut rules = Vec::new();
         for (arg, comparisons) in by_argument {
             match arguments::tests(call, arg, &comparisons) {
                 Some(tests) => {
@@ -358,6 +409,17 @@ impl FilterReader<'_> {
     }
 }
 
+/// Whether other sections or the groups decide a call's arguments, whatever the profile has: its bare
+/// name adds nothing to them. Sections decide memory too, but not of every profile.
+fn is_decided(call: &str) -> bool {
+    match syscalls::handler(call) {
+        Handler::Exec | Handler::Open | Handler::Change(_) => true,
+        Handler::Bind | Handler::Connect | Handler::Socket | Handler::Listen => true,
+        Handler::Send | Handler::Socketpair => true,
+        _ => call == "clone",
+    }
+}
+
 /// The architectures whose calls another one's kernel takes too.
 const COMPATIBLE: [&str; 3] = ["SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_ARM"];
 
@@ -367,9 +429,54 @@ fn of_unlisted(call: &Syscall) -> u32 {
     (if is_new { libc::ENOSYS } else { libc::EPERM }) as u32
 }
 
+/// The errno of an action.
+#[derive(Debug)]
+struct ErrnoOfAction {
+    /// As the file has it.
+    text: String,
+    /// `None` for a name that is not known.
+    number: Option<u32>,
+}
+
+impl ErrnoOfAction {
+    /// Podman's name has precedence over the number; EPERM where there is neither.
+    fn new(number: Option<u32>, name: Option<&str>) -> ErrnoOfAction {
+        match name.filter(|name| !name.is_empty()) {
+            Some(name) => {
+                let named = |number: &u32| format!("{:?}", Errno::from_raw(*number as i32)) == name;
+                ErrnoOfAction { text: name.to_owned(), number: (1..=LAST_ERRNO).find(named) }
+            }
+            None => {
+                let number = number.unwrap_or(libc::EPERM as u32);
+                ErrnoOfAction { text: number.to_string(), number: Some(number) }
+            }
+        }
+    }
+
+    fn of(rule: &ConditionalRule) -> ErrnoOfAction {
+        ErrnoOfAction::new(rule.errno_ret, rule.errno.as_deref())
+    }
+}
+
+/// EHWPOISON.
+const LAST_ERRNO: u32 = 133;
+
+/// Where a rule is in the file.
+fn place(index: usize) -> String {
+    format!("/syscalls/{index}")
+}
+
+/// The names of a rule's calls.
+fn names(rule: &ConditionalRule) -> Vec<&str> {
+    match rule.name.as_deref() {
+        Some(name) if !name.is_empty() => vec![name],
+        _ => rule.names.iter().flatten().map(String::as_str).collect(),
+    }
+}
+
 /// The first names of a list, and how many there are more.
-fn few(names: &[&String]) -> String {
-    let first: Vec<_> = names.iter().take(8).map(|name| name.as_str()).collect();
+fn few(names: &[&str]) -> String {
+    let first = &names[..names.len().min(8)];
     match names.len() - first.len() {
         0 => first.join(" "),
         more => format!("{} and {more} more", first.join(" ")),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::exact;
 use super::filter_input::FilterInput;
 use super::network::Sockets;
 use crate::filter::Access;
@@ -14,7 +15,8 @@ use crate::syscalls::{self, Condition, Handler, Test};
 /// and notes about names that the architecture does not have.
 ///
 /// Calls of `syscalls.startup_only` are in it: a filter does not change when start-up is over. A
-/// call that only a supervisor could narrow is [`Access::Notify`]. No image is read: programs are
+/// call that only a supervisor could narrow is [`Access::Notify`], and one that is always refused is
+/// [`Access::When`] without an alternative. No image is read: programs are
 /// taken to be dynamically linked, and no scripts.
 pub fn filter_alone(profile: &Profile, arch: Arch) -> (BTreeMap<&'static str, Access>, Vec<String>) {
     let mut profile = profile.clone();
@@ -48,15 +50,19 @@ pub fn filter_alone(profile: &Profile, arch: Arch) -> (BTreeMap<&'static str, Ac
         notify_transport: None,
     };
     let calls = input.brought(&mut notes).filter(|(syscall, _)| syscall.number(arch).is_some());
-    let calls =
-        calls.map(|(syscall, call)| (syscall.name, without_opens(syscall, input.access(syscall.name, call))));
+    let calls = calls
+        .map(|(syscall, call)| (syscall.name, without_supervisor(syscall, input.access(syscall.name, call))));
     (calls.collect(), notes)
 }
 
-/// The conditions on an open only select which opens are notified.
-fn without_opens(syscall: &syscalls::Syscall, access: Access) -> Access {
+/// The conditions on an open only select which opens are notified. Sockets of which no entry brings a
+/// kind, and sends, are notified to be refused by their registers, but for what the groups have of them.
+fn without_supervisor(syscall: &syscalls::Syscall, access: Access) -> Access {
     match access {
         _ if syscall.handler == Handler::Open => Access::Notify,
+        Access::Notify if matches!(syscall.handler, Handler::Socket | Handler::Send) => {
+            Access::When(exact::as_grouped(syscall.name))
+        }
         Access::When(alternatives) => spared(alternatives),
         other => other,
     }
@@ -98,6 +104,7 @@ mod tests {
         assert_eq!(calls["openat"], Access::Notify);
         assert!(matches!(calls["socket"], Access::When(_)), "kinds of sockets are in registers");
         assert!(matches!(calls["mmap"], Access::When(_)));
+        assert_eq!(calls["sendmmsg"], Access::When(exact::as_grouped("sendmmsg")));
         let texts = format!("{calls:?}");
         assert!(!texts.contains(&NO_PROCESS.to_string()), "{texts}");
         assert!(!calls.contains_key("ptrace"));

@@ -1,17 +1,23 @@
 //! Reads a profile of AppArmor (apparmor.d(5)): its rules on files, programs, capabilities and the
 //! network. Includes are named, and not followed.
 
+mod denials;
 mod glob;
+mod network;
 mod parse;
+mod permissions;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use self::glob::{Pattern, patterns};
+use self::denials::{Denied, DenyRule};
+use self::glob::{PathGlob, Pattern, globs};
+use self::network::{SocketRule, SocketsOfRules};
 use self::parse::{RuleFile, Statement, unquoted};
+use self::permissions::{ExecTransition, Permissions};
 use super::imported::{self, Imported, RightsByPath, group};
-use super::kubescape::add;
 use super::{ConversionError, Converted, MAX_BYTES, Omission};
-use crate::profile::{self, Capability, Entry, FileEntry, FileGroup, Network, Program, Rights};
+use crate::profile::{self, Capability, Entry, FileEntry, FileGroup, Program, Rights};
 
 /// Reads one profile of a file: the one of this name, or the only one.
 ///
@@ -85,10 +91,12 @@ impl<'f> Header<'f> {
 struct RuleReader<'f> {
     file: &'f RuleFile,
     files: RightsByPath,
-    denied: Vec<(usize, Vec<Pattern>, Permissions, String)>,
+    /// The paths in it that are directories with all below them.
+    trees: BTreeSet<PathBuf>,
+    denied: Vec<DenyRule>,
     /// Programs that may be executed, and whether they stay under this profile.
     programs: Vec<(PathBuf, bool)>,
-    network: Network,
+    sockets: SocketsOfRules,
     capabilities: Vec<Capability>,
     groups: Vec<FileEntry>,
     /// Each with its line.
@@ -101,9 +109,10 @@ impl<'f> RuleReader<'f> {
         RuleReader {
             file,
             files: RightsByPath::default(),
+            trees: BTreeSet::new(),
             denied: Vec::new(),
             programs: Vec::new(),
-            network: Network { listen: Vec::new(), connect: Vec::new() },
+            sockets: SocketsOfRules::default(),
             capabilities: Vec::new(),
             groups: vec![group(FileGroup::Runtime, "what a dynamic program needs to start")],
             omissions: Vec::new(),
@@ -188,17 +197,37 @@ impl<'f> RuleReader<'f> {
             "include" => self.include_or_omit(statement),
             "abi" => {}
             "capability" => self.capability(line, &words[1..], deny),
-            "network" => self.network(line, &words[1..], deny),
+            "network" => self.sockets(line, SocketRule::new(&words[1..]), deny),
             "file" if words.len() == 1 => self.every_file(line, deny),
             "file" => self.file(line, &words[1..], deny),
-            "unix" if words.len() == 1 && !deny => self.endpoints(&["unix:*"], true, true),
-            "signal" if !deny => self.notes.push(format!(
-                "line {line}: {}: signals are decided by Landlock's scope: processes in the container reach each other",
-                words.join(" ")
-            )),
+            "all" if deny => {
+                let sockets = SocketRule::new(&[]);
+                for what in [
+                    Denied::Capabilities(profile::capabilities()),
+                    Denied::Sockets(sockets),
+                    Denied::EveryFile,
+                ] {
+                    self.deny(line, "deny all".to_owned(), what);
+                }
+            }
+            // Messages of dbus pass through unix sockets.
+            "unix" | "dbus" if deny || words == ["unix"] => {
+                let conditions = if first == "dbus" { &words[..] } else { &words[1..] };
+                self.sockets(line, SocketRule::of_unix(words.join(" "), conditions), deny);
+            }
+            "signal" => {
+                let what = format!(
+                    "{}: signals are decided by Landlock's scope: processes in the container reach each other",
+                    words.join(" ")
+                );
+                match deny {
+                    true => self.omit(line, format!("deny {what}")),
+                    false => self.notes.push(format!("line {line}: {what}")),
+                }
+            }
             // Whatever a profile does not have is refused.
-            "mount" | "umount" | "remount" | "pivot_root" | "ptrace" | "dbus" | "userns" | "io_uring" | "mqueue"
-            | "change_profile" | "change_hat" | "signal" | "unix" | "all"
+            "mount" | "umount" | "remount" | "pivot_root" | "ptrace" | "userns" | "io_uring" | "mqueue"
+            | "change_profile" | "change_hat"
                 if deny => {}
             _ if is_file_rule(&words) => self.file(line, &words, deny),
             _ => self.omit(line, format!("{}: has no equal, left out", words.join(" "))),
@@ -206,105 +235,50 @@ impl<'f> RuleReader<'f> {
     }
 
     fn capability(&mut self, line: usize, names: &[&str], deny: bool) {
-        if names.is_empty() {
-            self.capabilities = if deny { Vec::new() } else { profile::capabilities() };
-            return;
-        }
+        let mut all = if names.is_empty() { profile::capabilities() } else { Vec::new() };
         for name in names {
             match profile::capability_of(name) {
                 None => self.omit(line, format!("capability {name}: is not known")),
-                Some(one) if deny => self.capabilities.retain(|known| *known != one),
-                Some(one) if self.capabilities.contains(&one) => {}
-                Some(one) => self.capabilities.push(one),
+                Some(one) => all.push(one),
             }
         }
-    }
-
-    fn endpoints(&mut self, words: &[&str], listen: bool, connect: bool) {
-        for word in words {
-            if listen {
-                add(&mut self.network.listen, word);
-            }
-            if connect {
-                add(&mut self.network.connect, word);
-            }
-        }
-    }
-
-    fn network(&mut self, line: usize, words: &[&str], deny: bool) {
-        let text = format!("network {}", words.join(" "));
         if deny {
-            // What is not granted is refused; what is granted is so by kind of socket.
-            let all = self.network.listen.len() + self.network.connect.len() > 0;
-            if all && !words.iter().any(|word| ["alg", "vsock", "packet", "raw"].contains(word)) {
-                self.omit(
-                    line,
-                    format!("deny {text}: a profile takes nothing away; narrow the entries of /network"),
-                );
-            }
-            return;
+            return self.deny(
+                line,
+                format!("deny capability {}", names.join(" ")),
+                Denied::Capabilities(all),
+            );
         }
-        let mut port = None;
-        let (mut listen, mut connect) = (true, true);
-        let mut kinds = Vec::new();
-        for word in words {
-            if let Some(access) = word.strip_prefix('(').and_then(|word| word.strip_suffix(')')) {
-                let access: Vec<&str> = access.split([',', ' ']).filter(|one| !one.is_empty()).collect();
-                listen = access.iter().any(|one| ["bind", "listen", "accept", "create"].contains(one));
-                connect = access.iter().any(|one| ["connect", "create"].contains(one));
-            } else if let Some(number) = word.strip_prefix("port=").and_then(|text| text.parse::<u16>().ok())
-            {
-                port = Some(number);
-            } else if word.contains('=') {
-                self.omit(line, format!("{text}: {word} is not carried over, so any is granted"));
-            } else {
-                kinds.push(*word);
-            }
+        all.retain(|one| !self.capabilities.contains(one));
+        self.capabilities.extend(all);
+    }
+
+    fn deny(&mut self, line: usize, text: String, what: Denied) {
+        self.denied.push(DenyRule { line, text, what });
+    }
+
+    /// A rule on sockets.
+    fn sockets(&mut self, line: usize, rule: SocketRule, deny: bool) {
+        if deny {
+            return self.deny(line, format!("deny {}", rule.text()), Denied::Sockets(rule));
         }
-        let ports = port.map_or("*".to_owned(), |port| port.to_string());
-        let (tcp, udp) = (format!("tcp/{ports}"), format!("udp/{ports}"));
-        let has = |names: &[&str]| kinds.iter().any(|kind| names.contains(kind));
-        let internet = has(&["inet", "inet6"]);
-        let domains = ["unix", "netlink", "packet", "alg", "vsock", "bluetooth", "can"];
-        let of_any = !internet && !has(&domains);
-        let typed = has(&["stream", "dgram", "tcp", "udp", "icmp", "raw", "seqpacket", "rdm"]);
-        if internet || of_any {
-            if !typed || has(&["stream", "tcp"]) {
-                self.endpoints(&[&tcp], listen, connect);
-            }
-            if !typed || has(&["dgram", "udp"]) {
-                self.endpoints(&[&udp], listen, connect);
-            }
-            if !typed || has(&["icmp"]) {
-                self.endpoints(&["icmp"], false, true);
-            }
-            if has(&["raw", "seqpacket", "rdm"]) {
-                self.omit(line, format!("{text}: sockets of this type cannot be granted"));
-            }
-        }
-        if kinds.is_empty() || has(&["unix"]) {
-            self.endpoints(&["unix:*"], listen, connect);
-        }
-        if kinds.is_empty() || has(&["netlink"]) {
-            self.endpoints(&["netlink"], false, true);
-        }
-        if has(&["packet", "alg", "vsock", "bluetooth", "can"]) {
-            self.omit(line, format!("{text}: sockets of this domain cannot be granted"));
+        for what in self.sockets.allow(&rule) {
+            self.omit(line, what);
         }
     }
 
     /// `file,`: every file may be read, written and executed.
     fn every_file(&mut self, line: usize, deny: bool) {
-        if !deny {
-            self.groups
-                .push(group(FileGroup::Elsewhere, "file: every file but programs, /proc, /sys and /dev"));
-            self.omit(line, "file: @elsewhere in its place, and programs by path alone");
+        if deny {
+            return self.deny(line, "deny file".to_owned(), Denied::EveryFile);
         }
+        self.groups.push(group(FileGroup::Elsewhere, "file: every file but programs, /proc, /sys and /dev"));
+        self.omit(line, "file: @elsewhere in its place, and programs by path alone");
     }
 
     /// `/path perms`, `perms /path`, either with `-> target`.
     fn file(&mut self, line: usize, words: &[&str], deny: bool) {
-        let text = words.join(" ");
+        let text = format!("{}{}", if deny { "deny " } else { "" }, words.join(" "));
         let (words, target) = match words.iter().position(|word| *word == "->") {
             Some(at) => (&words[..at], words.get(at + 1).copied()),
             None => (words, None),
@@ -316,16 +290,16 @@ impl<'f> RuleReader<'f> {
         let Some(access) = Permissions::parse(access) else {
             return self.omit(line, format!("{text}: {access} are no rights; expected such as rw or ix"));
         };
-        let Some(all) = patterns(unquoted(path), &self.file.variables) else {
+        let Some(globs) = globs(unquoted(path), &self.file.variables) else {
             return self.omit(
                 line,
                 format!("{text}: a variable is not known, or there are more than 64 paths, left out"),
             );
         };
         if deny {
-            self.denied.push((line, all, access, text));
-            return;
+            return self.deny(line, text, Denied::Files(globs, access));
         }
+        let all: Vec<Pattern> = globs.iter().map(PathGlob::pattern).collect();
         if access.locks {
             self.notes.push(format!("line {line}: {text}: locks come with the right to open"));
         }
@@ -363,6 +337,9 @@ impl<'f> RuleReader<'f> {
                 let what = if rights == Rights::LIST { "the names in " } else { "" };
                 self.omit(line, format!("{text}: granted as {what}{} and all below it", at.display()));
             }
+            if !matches!(pattern, Pattern::Exact(_)) {
+                self.trees.insert(at.clone());
+            }
             self.files.add(at, rights);
         }
     }
@@ -393,14 +370,14 @@ impl<'f> RuleReader<'f> {
     }
 
     fn finish(mut self, header: &Header) -> (Imported, Vec<Omission>, Vec<String>) {
-        self.denials();
+        self.apply_denials();
         let mut programs: Vec<Program> = Vec::new();
         if let Some(attachment) = &header.attachment {
-            let found = patterns(attachment, &self.file.variables).unwrap_or_default();
+            let found = globs(attachment, &self.file.variables).unwrap_or_default();
             let exact: Vec<PathBuf> = found
                 .iter()
-                .filter_map(|pattern| match pattern {
-                    Pattern::Exact(path) => imported::path(path).ok(),
+                .filter_map(|glob| match glob.pattern() {
+                    Pattern::Exact(path) => imported::path(&path).ok(),
                     _ => None,
                 })
                 .collect();
@@ -437,7 +414,7 @@ impl<'f> RuleReader<'f> {
         let imported = Imported {
             programs: Some(programs),
             files: Some(files),
-            network: Some(self.network),
+            network: Some(self.sockets.network()),
             capabilities: Some(self.capabilities.into_iter().map(|what| Entry { what, why: None }).collect()),
             syscalls: None,
         };
@@ -445,67 +422,6 @@ impl<'f> RuleReader<'f> {
         let omissions = self.omissions.into_iter();
         let omissions = omissions.map(|(line, what)| Omission::new(format!("line {line}"), what));
         (imported, omissions.collect(), self.notes)
-    }
-
-    /// A denied program is none, whatever else allows it.
-    fn deny_exec(&mut self, line: usize, all: &[Pattern], text: &str) {
-        for pattern in all {
-            let (path, below) = match pattern {
-                Pattern::Exact(path) => (path, false),
-                // A directory is executed by none.
-                Pattern::Directory(_) => continue,
-                Pattern::Below(path) | Pattern::In(path) => (path, true),
-            };
-            let is_it = |program: &Path| match below {
-                true => program.starts_with(path),
-                false => program == Path::new(path),
-            };
-            let before = self.programs.len();
-            self.programs.retain(|(program, _)| !is_it(program));
-            if matches!(pattern, Pattern::In(_)) && self.programs.len() < before {
-                self.omit(line, format!("deny {text}: no program of {path} is granted"));
-            }
-        }
-    }
-
-    /// What is denied is not granted anyway, but where a directory above is.
-    fn denials(&mut self) {
-        let elsewhere = self
-            .groups
-            .iter()
-            .any(|entry| matches!(entry, FileEntry::Group(group) if group.what == FileGroup::Elsewhere));
-        for (line, all, access, text) in std::mem::take(&mut self.denied) {
-            let rights = access.rights;
-            for pattern in &all {
-                let (path, below) = match pattern {
-                    Pattern::Exact(path) => (Path::new(path), false),
-                    Pattern::Below(path) => (Path::new(path), true),
-                    Pattern::Directory(_) | Pattern::In(_) => continue,
-                };
-                self.files.take(path, rights, below);
-            }
-            if access.exec.is_some() {
-                self.deny_exec(line, &all, &text);
-            }
-            let meets = all.iter().any(|pattern| {
-                let (Pattern::Exact(path)
-                | Pattern::Directory(path)
-                | Pattern::Below(path)
-                | Pattern::In(path)) = pattern;
-                let granted = [Rights::READ, Rights::LIST, Rights::WRITE, Rights::CREATE, Rights::REMOVE];
-                let of_kernel = path.starts_with("/proc") || path.starts_with("/sys");
-                granted
-                    .into_iter()
-                    .filter(|right| rights.contains(*right))
-                    .any(|right| self.files.covers(Path::new(path), right) || (elsewhere && !of_kernel))
-            });
-            if meets {
-                self.omit(
-                    line,
-                    format!("deny {text}: a profile takes nothing away; narrow the entry above it"),
-                );
-            }
-        }
     }
 }
 
@@ -519,54 +435,6 @@ fn is_path(word: &str) -> bool {
 
 fn is_file_rule(words: &[&str]) -> bool {
     words.len() >= 2 && (is_path(words[0]) || is_path(words[1]))
-}
-
-/// The rights of a rule on files.
-#[derive(Debug, PartialEq, Eq)]
-struct Permissions {
-    rights: Rights,
-    maps: bool,
-    locks: bool,
-    links: bool,
-    exec: Option<ExecTransition>,
-}
-
-/// Which profile confines a program that is executed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ExecTransition {
-    /// This one: `ix`.
-    Inherit,
-    /// Its own, a child's or none: `px`, `cx`, `ux`.
-    Other,
-}
-
-impl Permissions {
-    /// `None` for letters that are no rights.
-    fn parse(letters: &str) -> Option<Permissions> {
-        let mut found =
-            Permissions { rights: Rights::NONE, maps: false, locks: false, links: false, exec: None };
-        let mut other = false;
-        for letter in letters.chars() {
-            match letter {
-                'r' => found.rights |= Rights::READ,
-                'w' => found.rights |= Rights::WRITE | Rights::CREATE | Rights::REMOVE,
-                'a' => found.rights |= Rights::WRITE | Rights::CREATE,
-                'l' => {
-                    found.rights |= Rights::CREATE;
-                    found.links = true;
-                }
-                'k' => found.locks = true,
-                'm' => found.maps = true,
-                'i' => {}
-                'p' | 'P' | 'c' | 'C' | 'u' | 'U' => other = true,
-                'x' => found.exec = Some(if other { ExecTransition::Other } else { ExecTransition::Inherit }),
-                _ => return None,
-            }
-        }
-        // `pi` without an `x` are no rights.
-        let bare = letters.contains(['p', 'P', 'c', 'C', 'u', 'U', 'i']) && found.exec.is_none();
-        (!bare && !letters.is_empty()).then_some(found)
-    }
 }
 
 #[cfg(test)]

@@ -79,19 +79,115 @@ profile web /usr/sbin/web flags=(attach_disconnected) {
 #[test]
 fn what_is_denied_is_taken_from_what_is_granted() {
     let (text, omissions) = converted(
-        "/bin/a {\n /bin/sh ix,\n /bin/ls ix,\n /opt/x1 ix,\n /data/x rw,\n /data/y/z r,\n /logs/** rw,\n\
+        "/bin/a {\n /bin/sh ix,\n /bin/ls ix,\n /opt/x1 ix,\n /opt/y1 ix,\n /data/x rw,\n /data/y/z r,\n /logs/** rw,\n\
          deny /bin/sh x,\n deny /opt/x* x,\n deny /data/x w,\n deny /data/y/** rwx,\n deny /logs/old r,\n}\n",
     );
     assert!(!text.contains("/bin/sh") && !text.contains("/opt/x1") && !text.contains("/data/y"), "{text}");
-    assert!(text.contains(r#"{ "path": "/bin/ls", "may_run": ["/bin/ls"] }"#), "{text}");
+    assert!(text.contains(r#"{ "path": "/bin/ls", "may_run": ["/bin/ls", "/opt/y1"] }"#), "{text}");
     assert!(text.contains(r#"{ "path": "/data/x", "allow": ["read"], "optional": true }"#), "{text}");
     assert_eq!(
         omissions,
-        [
-            "line 9: deny /opt/x* x: no program of /opt is granted",
-            "line 12: deny /logs/old r: a profile takes nothing away; narrow the entry above it",
-        ]
+        ["line 13: deny /logs/old r: a profile takes nothing away; narrow the entry above it"]
     );
+}
+
+/// The profile of these rules, which has `deny` before what it denies, and after it; and its lines.
+fn denied(allow: &str, deny: &str) -> (String, Vec<String>) {
+    let (text, lines) = converted(&format!("/bin/a {{\n{deny}\n{allow}\n}}\n"));
+    let (other, _) = converted(&format!("/bin/a {{\n{allow}\n{deny}\n}}\n"));
+    assert_eq!(text, other, "whatever their order");
+    (text, lines.into_iter().filter(|line| line.contains("deny")).collect())
+}
+
+#[test]
+fn what_is_denied_is_not_granted_or_is_a_line() {
+    for (allow, deny, word, line) in [
+        ("/data/a.key rw,", "deny /data/*.key rw,", "a.key", ""),
+        ("/data/a.key rw,", "deny /data/?.key rw,", "a.key", ""),
+        ("/data/a.key rw,", "deny /data/[a-c].key rw,", "a.key", ""),
+        ("/data/a.key rw,", "deny /data/{a,b}.key rw,", "a.key", ""),
+        ("/srv/x/secret/k r,", "deny /srv/*/secret/** r,", "/srv", ""),
+        ("/srv/x/secret/** r,", "deny /srv/*/secret/** r,", "/srv", ""),
+        ("/srv/** r,", "deny /srv/*/secret/** r,", "", "narrow the entry above it"),
+        ("/data/*.key r,", "deny /data/a.key r,", "", "narrow the entry above it"),
+        ("/data r, /data/** r,", "deny /data r,", "", "narrow the entry above it"),
+        ("/lib/x/** m, /srv/x r,", "deny /srv/x m,", "", "narrow the entry above it"),
+        ("/opt/b ix,", "deny /opt/? x,", "/opt", ""),
+        ("/d/a r,", "deny file,", "/d/a", "@runtime stays"),
+        ("/d/a r, /opt/b ix, capability kill, network,", "deny all,", "tcp", "@runtime stays"),
+        ("file,", "deny file,", "@elsewhere", "@runtime stays"),
+        ("file,", "deny /srv/** w,", "", "@elsewhere grants it"),
+        ("file,", "deny @{PROC}/sys/** w,", "@names", ""),
+        ("include <abstractions/nameservice>\n", "deny /etc/passwd r,", "", "@names grants it"),
+        ("", "deny /lib/** r,", "", "@runtime grants it"),
+        ("", "deny /proc/** r,", "", "@runtime grants it"),
+        ("", "deny @{PROC}/@{pid}/comm w,", "", "@runtime grants it"),
+        ("", "deny /etc/shadow r,", "shadow", ""),
+        ("capability sys_admin,", "deny capability sys_admin,", "sys_admin", ""),
+        ("capability,", "deny capability,", "capabilities", ""),
+        ("network inet stream,", "deny network inet,", "tcp", ""),
+        ("network inet stream,", "deny network,", "tcp", ""),
+        ("network inet stream, network inet6 stream,", "deny network inet,", "", "entries of /network"),
+        ("network inet stream,", "deny network inet6 stream,", "", "entries of /network"),
+        ("network inet stream,", "deny network inet stream port=80,", "", "entries of /network"),
+        ("network inet stream port=80,", "deny network inet stream port=80,", "tcp", ""),
+        ("network inet stream,", "deny network (send) inet,", "", "entries of /network"),
+        ("network inet stream,", "deny network inet stream peer=(ip=1.2.3.4),", "", "entries of /network"),
+        ("network inet stream,", "deny network frob inet,", "", "entries of /network"),
+        ("network inet stream,", "deny network netlink,", "", "entries of /network"),
+        ("network (connect) inet dgram,", "deny network dgram,", "udp", ""),
+        ("network inet stream,", "deny network packet,", "packet", ""),
+        ("network unix,", "deny unix,", "unix", ""),
+        ("network unix,", "deny unix (send) peer=(addr=@x),", "", "entries of /network"),
+        ("network unix,", "deny dbus send bus=system,", "", "entries of /network"),
+        ("", "deny unix (send) peer=(addr=@x),", "unix", ""),
+        ("", "deny signal,", "", "reach each other"),
+        ("", "deny ptrace,", "ptrace", ""),
+    ] {
+        let (text, lines) = denied(allow, deny);
+        assert!(word.is_empty() || !text.contains(word), "{allow} {deny}: {word} in\n{text}");
+        assert_eq!(lines.is_empty(), line.is_empty(), "{allow} {deny}: {lines:?}");
+        assert!(lines.iter().all(|one| one.contains(line)), "{allow} {deny}: {lines:?}");
+    }
+    let (text, _) = denied("network inet stream,", "deny network (connect) inet stream,");
+    assert!(text.contains(r#""listen": ["tcp/*"]"#) && !text.contains("connect"), "{text}");
+    let (text, _) = denied("/data/a.key rw,", "deny /data/*.key w,");
+    assert!(text.contains(r#"{ "path": "/data/a.key", "allow": ["read"], "optional": true }"#), "{text}");
+}
+
+#[test]
+fn words_of_network_are_known_or_lines() {
+    for (rule, network, says) in [
+        ("network connect inet stream,", r#""connect": ["tcp/*"]"#, ""),
+        ("network (connect, send) inet stream,", r#""connect": ["tcp/*"]"#, ""),
+        ("network bind inet dgram port=53,", r#""listen": ["udp/53"]"#, ""),
+        ("network frob inet stream,", "", r#"network frob inet stream: "frob" is not known, left out"#),
+        ("network (frob, connect) inet stream,", "", r#""frob" is not known, left out"#),
+        ("network (send receive) inet,", "", "without connect, bind and listen a profile grants none"),
+        (
+            "network inet,",
+            r#""listen": ["tcp/*", "udp/*"], "connect": ["tcp/*", "udp/*", "icmp"]"#,
+            "raw sockets",
+        ),
+        (
+            "network,",
+            r#""connect": ["tcp/*", "udp/*", "icmp", "unix:*", "netlink"]"#,
+            "raw sockets, and those of packet and other domains, cannot be granted",
+        ),
+        ("network tcp,", r#""listen": ["tcp/*"], "connect": ["tcp/*"]"#, ""),
+        ("network stream,", r#""listen": ["tcp/*"], "connect": ["tcp/*"]"#, "of unix sockets none"),
+        ("network unix stream,", r#""listen": ["unix:*"], "connect": ["unix:*"]"#, "whatever their type"),
+        ("network netlink raw,", r#""connect": ["netlink"]"#, ""),
+        ("network packet raw,", "", "of this domain cannot be granted"),
+        ("network inet raw,", "", "of this type cannot be granted"),
+        ("network x25,", "", "of this domain cannot be granted"),
+        ("network inet stream peer=(port=80),", r#""connect": ["tcp/*"]"#, "is not carried over, so any"),
+    ] {
+        let (text, lines) = converted(&format!("/bin/a {{ {rule} }}\n"));
+        assert!(text.contains(network) && text.contains("network") != network.is_empty(), "{rule}: {text}");
+        assert_eq!(lines.len(), usize::from(!says.is_empty()), "{rule}: {lines:?}");
+        assert!(lines.iter().all(|line| line.contains(says)), "{rule}: {lines:?}");
+    }
 }
 
 #[test]

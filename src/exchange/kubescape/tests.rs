@@ -75,6 +75,43 @@ fn a_container_is_named_where_there_are_several() {
 }
 
 #[test]
+fn what_is_not_known_and_other_containers_are_lines() {
+    let text = r#"{ "apiVersion": "spdx.softwarecomposition.kubescape.io/v1beta1", "kind": "ApplicationProfile",
+      "spec": { "initContainers": [{ "name": "setup" }], "ephemeralContainers": [{ "name": "debug" }],
+        "containers": [{ "name": "app", "newer": 1, "imageID": "x",
+          "execs": [{ "path": "/a", "args": ["/a"], "uid": 0 }],
+          "opens": [{ "path": "/b", "flags": ["O_RDONLY"], "inode": 1 }],
+          "endpoints": [{ "endpoint": ":1" }, { "endpoint": ":2", "direction": "sideways" },
+            { "endpoint": ":3", "direction": "inbound", "internal": false, "tls": true },
+            { "endpoint": ":4", "direction": "outbound" }] }] } }"#;
+    let Converted { result, omissions, .. } = read(text.as_bytes(), None).expect("it is read");
+    let network = result.network.expect("network");
+    let words = |side: &[Entry<Endpoint>]| -> Vec<_> {
+        side.iter().map(|entry| profile::endpoint_text(&entry.what)).collect()
+    };
+    assert_eq!(
+        (words(&network.listen), words(&network.connect)),
+        (vec!["tcp/3".into()], vec!["tcp/4".into()])
+    );
+    let lines: Vec<_> = omissions.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "/spec/initContainers/0: setup: a container of its own, left out; --container names it",
+            "/spec/ephemeralContainers/0: debug: a container of its own, left out; --container names it",
+            "/spec/containers/0/execs/0/uid: is not known to this version",
+            "/spec/containers/0/opens/0/inode: is not known to this version",
+            "/spec/containers/0/endpoints/0/direction: :1: has no direction; expected inbound or outbound, left out",
+            "/spec/containers/0/endpoints/1/direction: :2: \"sideways\" is no direction; expected inbound or outbound, left out",
+            "/spec/containers/0/endpoints/2/tls: is not known to this version",
+            "/spec/containers/0/newer: is not known to this version",
+        ]
+    );
+    let named = read(text.as_bytes(), Some("setup")).expect("it is there");
+    assert!(named.omissions.is_empty(), "one was chosen: {:?}", named.omissions);
+}
+
+#[test]
 fn several_programs_need_an_entry() {
     let Converted { result, mut omissions, .. } = read(NGINX.as_bytes(), None).expect("it is read");
     let error = result.profile("x", None, None, &mut omissions).expect_err("which one?");

@@ -97,6 +97,85 @@ fn what_a_profile_cannot_have_is_an_omission() {
     assert_eq!(places, ["/defaultAction", "/defaultErrnoRet", "/flags/0"]);
 }
 
+fn eq(index: u8, value: u64) -> String {
+    format!(r#"{{"index":{index},"value":{value},"op":"SCMP_CMP_EQ"}}"#)
+}
+
+fn rule(call: &str, action: &str, args: &[String]) -> String {
+    format!(r#"{{"names":["{call}"],"action":"SCMP_ACT_{action}","args":[{}]}}"#, args.join(","))
+}
+
+/// The calls of these rules, as a profile has them, and the lines.
+fn imported(default: &str, rules: &[String]) -> (String, Vec<String>) {
+    let text = format!(r#"{{"defaultAction":"SCMP_ACT_{default}","syscalls":[{}]}}"#, rules.join(","));
+    let Converted { result, mut omissions, .. } = read(text.as_bytes(), &target()).expect(&text);
+    let lines: Vec<String> = omissions.iter().map(ToString::to_string).collect();
+    let made = result.profile("x", Some(Path::new("/bin/app")), None, &mut omissions).expect("a profile");
+    let calls: Vec<String> = made.syscalls.allow.iter().map(|entry| format!("{:?}", entry.what)).collect();
+    (calls.join(" "), lines)
+}
+
+#[test]
+fn conditions_on_several_arguments_never_become_a_call_with_any() {
+    let joint = [eq(0, 0x800_0000), eq(1, 0)];
+    for call in ["unshare", "ioctl", "prctl", "setsockopt", "mmap", "personality", "setrlimit"] {
+        let (calls, lines) = imported("ERRNO", &[rule(call, "ALLOW", &joint)]);
+        assert_eq!(calls, "", "{call}");
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("several arguments, left out"), "{lines:?}");
+        let (calls, lines) =
+            imported("ERRNO", &[rule(call, "ALLOW", &joint), rule(call, "ALLOW", &[eq(0, 7)])]);
+        assert_eq!(calls, format!("When({call:?}, Condition {{ arg: 0, test: In([7]) }})"));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+    }
+    for call in ["socket", "clone", "sendto", "openat", "connect"] {
+        let (calls, lines) =
+            imported("ERRNO", &[rule(call, "ALLOW", &joint), rule(call, "ALLOW", &[eq(2, 7)])]);
+        assert!(calls.starts_with(&format!("Call({call:?}) When({call:?}")), "{calls}");
+        assert!(lines[0].contains("the profile's own sections decide it"), "{lines:?}");
+    }
+}
+
+#[test]
+fn the_first_rule_without_arguments_decides_a_call() {
+    let one = [eq(0, 1)];
+    for (rules, calls, says) in [
+        (vec![rule("ptrace", "ERRNO", &[]), rule("ptrace", "ALLOW", &[])], "", ""),
+        (vec![rule("ptrace", "ALLOW", &[]), rule("ptrace", "ERRNO", &[])], r#"Call("ptrace")"#, ""),
+        (vec![rule("keyctl", "ALLOW", &one), rule("keyctl", "TRAP", &[])], "", "SCMP_ACT_TRAP: fails"),
+        (vec![rule("keyctl", "TRAP", &one), rule("keyctl", "ALLOW", &[])], r#"Call("keyctl")"#, ""),
+        (vec![rule("bpf", "NOTIFY", &[]), rule("bpf", "ALLOW", &[])], "", "so not allowed: bpf"),
+        (vec![rule("bpf", "ALLOW", &[]), rule("bpf", "NOTIFY", &[])], r#"Call("bpf")"#, ""),
+        // A rule that does what the default does is none.
+        (vec![rule("bpf", "KILL_THREAD", &[]), rule("bpf", "ALLOW", &[])], r#"Call("bpf")"#, ""),
+        (vec![rule("keyctl", "ERRNO", &one), rule("keyctl", "ALLOW", &one)], "", "refuses a part"),
+        (
+            vec![rule("keyctl", "ERRNO", &[eq(0, 2)]), rule("keyctl", "ALLOW", &one)],
+            r#"When("keyctl", Condition { arg: 0, test: In([1]) })"#,
+            "refuses keyctl by arguments",
+        ),
+    ] {
+        let (found, lines) = imported("KILL", &rules);
+        assert_eq!(found, calls, "{rules:?}");
+        let lines: Vec<_> = lines.iter().filter(|line| !line.starts_with("/defaultAction")).collect();
+        assert_eq!(lines.is_empty(), says.is_empty(), "{rules:?}: {lines:?}");
+        assert!(says.is_empty() || lines.iter().any(|line| line.contains(says)), "{rules:?}: {lines:?}");
+    }
+}
+
+#[test]
+fn the_errno_that_podman_names_is_a_line() {
+    let named = |call: &str, errno: &str| {
+        let rule =
+            format!(r#"{{"names":["{call}"],"action":"SCMP_ACT_ERRNO","errnoRet":1,"errno":"{errno}"}}"#);
+        imported("ERRNO", &[rule]).1
+    };
+    assert_eq!(named("mount", "ENOENT"), ["/syscalls/0: errno ENOENT: refused with another errno: mount"]);
+    assert_eq!(named("mount", "EOTHER"), ["/syscalls/0: errno EOTHER: refused with another errno: mount"]);
+    assert!(named("mount", "EPERM").is_empty() && named("mount", "").is_empty());
+    assert!(named("clone3", "ENOSYS").is_empty());
+}
+
 #[test]
 fn comparisons_of_one_argument_are_alternatives_as_in_runc() {
     let rule = r#"{"names":["personality"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":0,"op":"SCMP_CMP_EQ"},{"index":0,"value":8,"op":"SCMP_CMP_EQ"}]}"#;
@@ -162,7 +241,15 @@ fn what_is_exported_comes_back_with_the_same_calls() {
             .collect();
         let converted = read(filter.text().as_bytes(), &target()).expect(name);
         let imported: BTreeSet<&str> = calls(&converted).into_keys().collect();
-        assert_eq!(imported, exported, "{name}: {:?}", converted.omissions);
+        // Which options of sockets, their level and name say together; a profile cannot.
+        let absent: Vec<&str> = exported.difference(&imported).copied().collect();
+        let left_out = |call: &&str| {
+            let begin = format!("{call}: ");
+            let says = |one: &Omission| one.what.starts_with(&begin) && one.what.contains("left out");
+            *call == "setsockopt" && converted.omissions.iter().any(says)
+        };
+        assert!(imported.is_subset(&exported), "{name}: {imported:?}");
+        assert!(absent.iter().all(left_out), "{name}: {absent:?}: {:?}", converted.omissions);
         let entry = Path::new("/bin/app");
         let mut omissions = converted.omissions;
         let made = converted.result.profile(name, Some(entry), None, &mut omissions).expect("a profile");

@@ -5,7 +5,6 @@ mod directory;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use clap::builder::NonEmptyStringValueParser;
 
 use super::source::{self, NamedProfile};
 use super::{ToolError, VerbOutput, VerbResult, build, named_file, remarks};
@@ -50,7 +49,7 @@ pub(super) struct ExportArguments {
     #[arg(long, value_name = "KEY=VALUE")]
     label: Option<String>,
     /// kubernetes: the image that has /remit-init
-    #[arg(long, value_name = "IMAGE", default_value = "example-remit:latest", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "IMAGE", default_value = "example-remit:latest")]
     image: String,
     /// kubernetes: mount that image as a volume, in the place of an init container that copies
     #[arg(long)]
