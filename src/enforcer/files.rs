@@ -268,18 +268,14 @@ impl Enforcer {
         if old.magic || new.magic || !(perform || one_device) {
             return Decision::Continue;
         }
-        match self.gained(&old, &new, &change) {
-            KernelGain::Rights => {
-                let refusal = self.rules.denied_without_hint(&new.canonical, Rights::CREATE);
-                return Decision::Deny(Box::new(Denial { errno: Errno::EXDEV, ..*refusal }));
-            }
-            // Landlock refuses it, and what a directory holds would be moved along with its times.
-            KernelGain::ExecuteAlone if is_directory(&old) || is_directory(&new) => {
-                let refusal = self.rules.denied_without_hint(&new.canonical, Rights::CREATE);
-                return Decision::Deny(Box::new(Denial { errno: Errno::EXDEV, ..*refusal }));
-            }
-            KernelGain::Nothing if !perform => return Decision::Continue,
-            KernelGain::Nothing | KernelGain::ExecuteAlone => {}
+        let gained = self.gained(&old, &new, &change);
+        // What a directory holds would be moved along with its times.
+        if gained == KernelGain::Rights || (gained == KernelGain::ExecuteAlone && in_data.is_none()) {
+            let refusal = self.rules.denied_without_hint(&new.canonical, Rights::CREATE);
+            return Decision::Deny(Box::new(Denial { errno: Errno::EXDEV, ..*refusal }));
+        }
+        if !perform && gained == KernelGain::Nothing {
+            return Decision::Continue;
         }
         self.done(&old, from.0.union(to.0), self.perform_on_two(&old, &new, &change, caller))
     }

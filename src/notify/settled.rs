@@ -18,7 +18,7 @@ use crate::policy::PolicyEngine;
 use crate::policy::started::NotYet;
 use crate::policy::variables::{Places, Unsettled};
 use crate::procfs::mountinfo::{self, MountInfo};
-use crate::procfs::{errno, fdinfo};
+use crate::procfs::{self, errno, fdinfo};
 
 /// The entries of a folder that are looked at for links.
 const MOST_ENTRIES: usize = 8192;
@@ -231,15 +231,16 @@ pub fn shares_root(caller: &Caller, identity: &Identity) -> bool {
 /// The files that this process has open for writing: the event log, and standard output, which the
 /// app has too.
 fn written() -> Vec<PathBuf> {
-    let writes = |fd: &OsStr| {
-        let info = std::fs::read_to_string(Path::new("/proc/self/fdinfo").join(fd)).unwrap_or_default();
+    let writes = |fd: i32| {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
         fdinfo::flags(&info)
             .is_none_or(|flags| flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_RDONLY)
     };
-    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let named = open.filter_map(|entry| {
-        let path = std::fs::read_link(entry.path()).ok().filter(|path| path.is_absolute())?;
-        writes(&entry.file_name()).then_some(path)
+    let open = procfs::numbers("/proc/self/fd").unwrap_or_default().into_iter();
+    let named = open.filter_map(|fd| {
+        let path =
+            std::fs::read_link(format!("/proc/self/fd/{fd}")).ok().filter(|path| path.is_absolute())?;
+        writes(fd).then_some(path)
     });
     named.collect()
 }

@@ -11,7 +11,7 @@ use super::{PlanError, dumpable, exact};
 use crate::filter::{Access, Filter};
 use crate::kernel::{Arch, LandlockAbi, Release};
 use crate::profile::SyscallRule;
-use crate::syscalls::{self, Condition, Handler, Syscall, Test, clone_flags, groups};
+use crate::syscalls::{self, Condition, Handler, Purpose, Syscall, Test, clone_flags, groups};
 
 impl FilterInput<'_> {
     /// The filter and what belongs to it. It adds notes on what was left out.
@@ -36,17 +36,17 @@ impl FilterInput<'_> {
         let brought = brought.by_syscall();
         // The target of a signal by pidfd is behind a descriptor: no register identifies the supervisor.
         let scoped = self.kernel.landlock >= LandlockAbi::SCOPE;
+        let probes = self.kernel.release < UNFILTERED_PROBES;
         let allowed = brought.filter(|(syscall, _)| {
-            syscall.number(arch).is_some() && (scoped || syscall.handler != Handler::SignalPidfd)
+            syscall.number(arch).is_some()
+                && (scoped || syscall.handler != Handler::SignalPidfd)
+                && (probes || syscall.group != Some(Purpose::Probes))
         });
         let mut calls: BTreeMap<_, _> = allowed
             .map(|(syscall, call)| {
                 (syscall.name, self.spare_supervisor(syscall.name, self.access(syscall.name, call)))
             })
             .collect();
-        if self.kernel.release >= UNFILTERED_PROBES {
-            calls.retain(|call, _| !matches!(*call, "uprobe" | "uretprobe"));
-        }
         let startup = Startup::find(self.profile, self.notify_transport, &mut calls)?;
         let dumpable = if self.kernel.notify.is_ok() { dumpable::notify(&mut calls) } else { Vec::new() };
         Ok(FilterParts { filter: Filter { arch, calls }, startup, dumpable, forks, launch })

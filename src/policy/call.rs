@@ -9,7 +9,7 @@ use super::{Denial, PolicyEngine};
 use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::filter::{Access, Action};
 use crate::ids::{Gid, Uid};
-use crate::profile::{Capability, capability_word};
+use crate::profile::{Capability, capabilities, capability_word};
 use crate::syscalls::{self, Arg, Handler, Syscall, Test, clone_flags};
 
 /// A system call, as the notification has it.
@@ -185,8 +185,11 @@ impl PolicyEngine {
     /// (EPERM) where one of them is not in the bounding set, whatever no_new_privs says
     /// (bprm_caps_from_vfs_caps, security/commoncap.c).
     pub fn file_capabilities(&self, effective: u64) -> Option<Box<Denial>> {
-        let dropped = self.dropped.iter().find(|one| effective & one.bitmask() != 0);
-        dropped.map(|capability| lacks(*capability))
+        let missing = effective & self.dropped;
+        if missing == 0 {
+            return None;
+        }
+        capabilities().into_iter().find(|one| missing & one.bitmask() != 0).map(lacks)
     }
 }
 

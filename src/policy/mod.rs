@@ -37,8 +37,8 @@ use nix::errno::Errno;
 use crate::event::{ViolationKind, ViolationObject, Want};
 use crate::filter::Filter;
 use crate::image::FileId;
-use crate::plan::{Plan, Policy, ProgramIndex, ProgramTarget, Step};
-use crate::profile::{Capability, Rights};
+use crate::plan::{Plan, Policy, ProgramIndex, ProgramTarget};
+use crate::profile::{Mode, Rights};
 
 /// A call that the policy denies: the errno for the app, and the content of the event.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,18 +77,15 @@ pub struct PolicyEngine {
     checks: bool,
     /// The filter as it would be if start-up never ended.
     filter: Filter,
-    /// The capabilities that the launch drops from the bounding set.
-    dropped: Vec<Capability>,
+    /// The capabilities, as bits, that the launch drops from the bounding set.
+    dropped: u64,
     /// A process may have another root than the supervisor.
     roots_differ: AtomicBool,
 }
 
-fn dropped(plan: &Plan) -> Vec<Capability> {
-    let steps = plan.steps().into_iter();
-    steps
-        .filter_map(|step| if let Step::Bounding(drop) = step { Some(drop) } else { None })
-        .flatten()
-        .collect()
+fn dropped(plan: &Plan) -> u64 {
+    let drops = plan.mode == Mode::Enforce && plan.capabilities.drop_bounding;
+    if drops { plan.capabilities.app.iter().fold(u64::MAX, |all, one| all & !one.bitmask()) } else { 0 }
 }
 
 /// A directory of programs.

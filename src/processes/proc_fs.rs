@@ -9,8 +9,8 @@ use crate::ids::{Pid, StartTime, Tid};
 use crate::image::FileId;
 use crate::notify::caller::{Caller, Identity};
 use crate::notify::image;
-use crate::procfs::processes;
 use crate::procfs::stat::Stat;
+use crate::procfs::{self, processes};
 
 /// The file that a process runs, `/proc/PID/exe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,8 +86,7 @@ impl ProcFs for LiveProcFs<'_> {
         if !processes::is_dead(pid, pid.first_thread()) {
             return Caller::of(pid.first_thread()).ok();
         }
-        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-        let mut tids = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse().ok());
+        let mut tids = processes::threads(pid).ok()?.into_iter();
         tids.find(|tid| !processes::is_dead(pid, *tid)).and_then(|tid| Caller::of(tid).ok())
     }
 
@@ -119,8 +118,7 @@ impl ProcFs for LiveProcFs<'_> {
     }
 
     fn stacks(&self) -> HashSet<u64> {
-        let names = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse::<Pid>().ok());
+        let pids = procfs::numbers("/proc").unwrap_or_default().into_iter().map(Pid::from_raw);
         let stack = |pid: Pid| {
             let caller = Caller::of(pid.first_thread()).ok()?;
             let read = || Stat::of(pid.first_thread())?.stack.ok_or(Errno::ESRCH);

@@ -42,6 +42,18 @@ pub fn read(tid: Tid, name: &str) -> Result<String, Errno> {
     }
 }
 
+/// The numbers among the names of a directory of /proc: its processes, the threads or the descriptors of one.
+///
+/// # Errors
+/// Every errno of opendir(3) and readdir(3).
+pub fn numbers(directory: &str) -> Result<Vec<i32>, Errno> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(errno)? {
+        numbers.extend(entry.map_err(errno)?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+    }
+    Ok(numbers)
+}
+
 /// The text of a file, with `usual` bytes of room for the first read(2): where that is enough, the
 /// kernel makes the text once.
 fn read_to_end(path: &str, usual: usize) -> Result<Vec<u8>, Errno> {

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::stat::Stat;
 use super::status::ThreadStatus;
-use super::{errno, read};
+use super::{numbers, read};
 use crate::ids::{Pid, Tid};
 
 /// How many processes descend from `ancestor` now, threads and zombies not counted.
@@ -34,9 +34,7 @@ pub fn all(ancestor: Pid) -> Result<Vec<ListedProcess>, Errno> {
     let mut seen: BTreeMap<Pid, ListedProcess> = BTreeMap::new();
     // Where it is not mounted, /proc may be an empty directory of the image.
     read(ancestor.first_thread(), "stat")?;
-    for entry in std::fs::read_dir("/proc").map_err(errno)? {
-        let name = entry.map_err(errno)?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()).map(Pid::from_raw) else { continue };
+    for pid in numbers("/proc")?.into_iter().map(Pid::from_raw) {
         seen.extend(ListedProcess::now(pid)?.map(|seen| (pid, seen)));
     }
     follow(&mut seen, ListedProcess::now)?;
@@ -120,13 +118,11 @@ pub fn is_vfork_parent(parent: Pid, child: Pid) -> bool {
 /// # Errors
 /// ESRCH where it is gone; every errno of opendir(3).
 pub fn threads(pid: Pid) -> Result<Vec<Tid>, Errno> {
-    let tasks =
-        std::fs::read_dir(format!("/proc/{pid}/task")).map_err(errno).map_err(|errno| match errno {
-            Errno::ENOENT => Errno::ESRCH,
-            errno => errno,
-        })?;
-    let tids = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse::<i32>().ok());
-    Ok(tids.map(Tid::from_raw).collect())
+    match numbers(&format!("/proc/{pid}/task")) {
+        Ok(tids) => Ok(tids.into_iter().map(Tid::from_raw).collect()),
+        Err(Errno::ENOENT) => Err(Errno::ESRCH),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// A process, as `/proc/PID/stat` shows it.

@@ -89,10 +89,9 @@ impl Tracer {
         if parent == Pid::own() || !processes::is_vfork_parent(parent, caller.tgid) {
             return;
         }
-        let attach =
-            Caller::of(parent.first_thread()).and_then(|parent| self.attach_process(&parent, attached));
-        if let Err(errno) = attach {
-            tracing::debug!(pid = %parent, %errno, "not traced");
+        // Where it fails, a call of the parent that cannot be read is refused, and its event says so.
+        if let Ok(parent) = Caller::of(parent.first_thread()) {
+            let _ = self.attach_process(&parent, attached);
         }
     }
 

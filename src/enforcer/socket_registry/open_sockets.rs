@@ -2,15 +2,14 @@
 //! read may have any of them.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 
 use nix::errno::Errno;
 
 use super::{RegistryEntry, inode_of};
 use crate::ids::{Pid, StartTime, Tid};
 use crate::notify::caller::{Caller, Identity};
-use crate::procfs::processes;
 use crate::procfs::stat::started;
+use crate::procfs::{self, processes};
 
 /// The most links of `/proc/PID/fd` that are read; the rest counts as unreadable.
 const LINKS: usize = 20_000;
@@ -84,19 +83,18 @@ fn open_in(pid: Pid, state: char, identity: &Identity) -> Option<Vec<u64>> {
         return open_in_thread(pid.first_thread(), identity);
     }
     // Its first thread has nothing any more, and its others may have all.
-    let others = threads(pid)?.into_iter().filter(|tid| *tid != pid.first_thread());
+    let others = unless_ended(processes::threads(pid))?.into_iter().filter(|tid| *tid != pid.first_thread());
     let open: Option<Vec<Vec<u64>>> = others.map(|tid| open_in_thread(tid, identity)).collect();
     open.map(|open| open.concat())
 }
 
 fn open_in_thread(tid: Tid, identity: &Identity) -> Option<Vec<u64>> {
-    let folder = PathBuf::from(format!("/proc/{tid}/fd"));
+    let folder = format!("/proc/{tid}/fd");
     let found = Caller::of(tid).and_then(|thread| {
         identity.with_caller_fsids(&thread, || {
-            let entries = std::fs::read_dir(&folder).map_err(|error| crate::sys::errno(&error))?;
             let mut inodes = Vec::new();
-            for entry in entries.flatten() {
-                match std::fs::read_link(entry.path()).map_err(|error| crate::sys::errno(&error)) {
+            for fd in procfs::numbers(&folder)? {
+                match std::fs::read_link(format!("{folder}/{fd}")).map_err(procfs::errno) {
                     Ok(link) => inodes.extend(inode_of(&link)),
                     Err(Errno::ENOENT) => {}
                     // Root lists the descriptors of a process that is not dumpable, but it may not
@@ -108,13 +106,6 @@ fn open_in_thread(tid: Tid, identity: &Identity) -> Option<Vec<u64>> {
         })
     });
     unless_ended(found)
-}
-
-fn threads(pid: Pid) -> Option<Vec<Tid>> {
-    let entries = std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| crate::sys::errno(&error));
-    unless_ended(entries.map(|entries| {
-        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-    }))
 }
 
 /// Nothing of what has ended meanwhile; `None` where it is not known.

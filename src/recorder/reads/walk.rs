@@ -46,10 +46,15 @@ const OF_THE_KERNEL: [&str; 7] = [
 ];
 
 /// Those that are there, and the directories of the network interfaces, to which links lead.
-fn of_the_kernel() -> impl Iterator<Item = PathBuf> {
-    let interfaces = std::fs::read_dir(OF_THE_KERNEL[0]).into_iter().flatten().flatten();
-    let interfaces = interfaces.filter_map(|link| std::fs::canonicalize(link.path()).ok());
-    OF_THE_KERNEL.into_iter().map(PathBuf::from).chain(interfaces).filter(|directory| directory.is_dir())
+fn of_the_kernel() -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = OF_THE_KERNEL.map(PathBuf::from).into();
+    if let Ok(interfaces) = std::fs::read_dir(OF_THE_KERNEL[0]) {
+        for interface in interfaces {
+            all.extend(interface.and_then(|link| std::fs::canonicalize(link.path())));
+        }
+    }
+    all.retain(|directory| directory.is_dir());
+    all
 }
 
 /// The mount points that limit a walk.
@@ -120,8 +125,9 @@ impl Walk {
             // file.
             let Some(mount) = mounts.pop_first() else {
                 if place.root == Path::new("/") {
-                    walk.found
-                        .extend(of_the_kernel().map(|name| FoundEntry { above: None, name: name.into() }));
+                    walk.found.extend(
+                        of_the_kernel().into_iter().map(|name| FoundEntry { above: None, name: name.into() }),
+                    );
                 }
                 return walk;
             };
