@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::calls::CallGrants;
 use super::finding::FindingList;
 use super::patch;
-use super::programs::{class_of, file_name, name_of};
+use super::programs::{class_of, name_of};
 use super::requirements::{ReasonClass, Requirements};
 use super::rules::GateRule;
 use super::severity::Severity;
@@ -104,26 +104,6 @@ fn forbidden(document: &Document, requirements: &Requirements, text: &Value, fou
             let (pointer, word) = (format!("/capabilities/{index}"), capability_word(entry.what));
             let what = format!("The capability {word} is granted, which the requirements forbid.");
             found.add(GateRule::ForbiddenCapability, &*pointer, format!("capability {word}"), what).patch =
-                patch::without_entry(text, &pointer);
-        }
-    }
-    for (index, program) in profile.indexed_programs() {
-        let path = program.place.path();
-        let names = [
-            path.to_str().unwrap_or_default(),
-            file_name(path),
-            program.applet.as_deref().unwrap_or_default(),
-        ];
-        let is_beneath = matches!(program.place, ProgramPlace::Beneath(_));
-        let is_forbidden = forbid.programs.iter().find(|one| match (is_beneath, one.starts_with('/')) {
-            (true, true) => std::path::Path::new(one.as_str()).starts_with(path),
-            (true, false) => false,
-            (false, _) => names.contains(&one.as_str()),
-        });
-        if let Some(forbidden) = is_forbidden {
-            let (pointer, name) = (format!("/programs/{index}"), name_of(program));
-            let what = format!("{name} may be executed, and the requirements forbid {forbidden}.");
-            found.add(GateRule::ForbiddenProgram, &*pointer, format!("program {name}"), what).patch =
                 patch::without_entry(text, &pointer);
         }
     }
