@@ -206,7 +206,8 @@ fn pins(key: &ProgramKey, program: &Program) -> Vec<(Permitted, String)> {
     if let Some(interpreter) = &program.interpreter {
         put(Permitted::Interpreter(key.clone(), interpreter.clone()), "/interpreter".into());
     }
-    if matches!(program.place, ProgramPlace::Path(_)) {
+    // A directory's entry pins no file's content.
+    if !key.beneath {
         let below = if program.sha256.is_some() { "/sha256" } else { "" };
         put(Permitted::Content(key.clone(), program.sha256.clone()), below.into());
     }

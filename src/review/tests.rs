@@ -324,6 +324,21 @@ fn an_entry_of_its_own_may_be_narrower_than_the_directory() {
     assert!(!diff(&wide, &narrow).grants_more(), "{:?}", whats(&diff(&wide, &narrow).added));
 }
 
+/// What the second of two lists of programs permits more, by its kind.
+fn more_kinds(before: Value, after: Value) -> Vec<&'static str> {
+    let of = |programs: Value| read(&json!({ "remit": 1, "name": "x", "programs": programs })).expect("valid");
+    diff(&of(before), &of(after)).added.iter().map(|one| one.what.kind()).collect()
+}
+
+#[test]
+fn a_directory_pins_the_content_of_no_file() {
+    let pinned = json!([{ "beneath": "/srv", "entry": true },
+        { "path": "/srv/a", "entry": true, "sha256": "0".repeat(64) }]);
+    let below = json!([{ "beneath": "/srv", "entry": true }]);
+    assert_eq!(more_kinds(pinned.clone(), below.clone()), ["content"]);
+    assert_eq!(more_kinds(below, pinned), [""; 0]);
+}
+
 #[test]
 fn every_permission_has_a_sentence_a_reason_and_a_place() {
     let text = include_str!("../../tests/fixtures/every-form.json");
