@@ -326,7 +326,8 @@ fn an_entry_of_its_own_may_be_narrower_than_the_directory() {
 
 /// What the second of two lists of programs permits more, by its kind.
 fn more_kinds(before: Value, after: Value) -> Vec<&'static str> {
-    let of = |programs: Value| read(&json!({ "remit": 1, "name": "x", "programs": programs })).expect("valid");
+    let of =
+        |programs: Value| read(&json!({ "remit": 1, "name": "x", "programs": programs })).expect("valid");
     diff(&of(before), &of(after)).added.iter().map(|one| one.what.kind()).collect()
 }
 
@@ -337,6 +338,18 @@ fn a_directory_pins_the_content_of_no_file() {
     let below = json!([{ "beneath": "/srv", "entry": true }]);
     assert_eq!(more_kinds(pinned.clone(), below.clone()), ["content"]);
     assert_eq!(more_kinds(below, pinned), [""; 0]);
+}
+
+#[test]
+fn of_directories_in_each_other_the_one_that_the_caller_may_run_decides() {
+    let programs = |args: Value| {
+        let mut inner = json!({ "beneath": "/a/b" });
+        args.as_array().into_iter().for_each(|list| inner["args"] = json!(list));
+        json!([{ "path": "/a/b/y", "entry": true, "may_run": ["/a/b"] }, { "beneath": "/a" }, inner])
+    };
+    let (some, any) = (programs(json!([["p"]])), programs(json!(null)));
+    assert_eq!(more_kinds(some.clone(), any.clone()), ["arguments"]);
+    assert_eq!(more_kinds(any, some), [""; 0]);
 }
 
 #[test]
