@@ -21,6 +21,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use self::convert::{EventConverter, EventSchema};
 use self::follow::{FollowError, Followers, TakeLog};
@@ -228,11 +229,14 @@ fn follow(paths: &[PathBuf], sink: &mut EventSink, trust: &LogTrust) -> Result<L
     if paths.iter().any(|path| path == Path::new("-")) {
         return Err(ReadEnd::Error(ToolError::FollowedStdin));
     }
+    for path in paths.iter().filter(|path| path.exists()) {
+        named_file::open_regular(path).map_err(|error| failed(path, error))?;
+    }
     let waiter = Waiter::new().map_err(|error| failed(Path::new("signalfd"), error))?;
     let mut followers = Followers::of(paths, trust).map_err(|(path, error)| failed(&path, error))?;
     let (mut is_first, mut is_over) = (true, false);
     loop {
-        followers.read(sink).map_err(|error| match error {
+        let is_more = followers.read(sink).map_err(|error| match error {
             FollowError::File(path, error) => ReadEnd::Error(failed(&path, error)),
             FollowError::Take(error) => ReadEnd::Output(error),
         })?;
@@ -249,9 +253,10 @@ fn follow(paths: &[PathBuf], sink: &mut EventSink, trust: &LogTrust) -> Result<L
         if is_over {
             break;
         }
-        match waiter.wait(followers.descriptor(), sink.due()) {
+        let due = if is_more { Some(Instant::now()) } else { sink.due() };
+        match waiter.wait(followers.descriptor(), due) {
             Ok(WaitEnd::Ready | WaitEnd::Due) => {}
-            // What was written before the signal is read.
+            // What was written before the signal is read, but for more than a pass.
             Ok(WaitEnd::Interrupted) => is_over = true,
             Ok(WaitEnd::OutputClosed) => return Err(ReadEnd::Output(io::ErrorKind::BrokenPipe.into())),
             Err(error) => return Err(ReadEnd::Error(failed(Path::new("poll"), error))),
