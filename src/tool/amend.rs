@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::build::{profile_file, put};
+use super::build::profile_file;
+use super::staged::put;
 use super::{Format, ToolError, VerbOutput, VerbResult, named_file};
 use crate::learn::amend::Amendment;
 use crate::visible;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use self::gather::{Gathered, gather};
 use super::progress::ProgressLine;
 use super::reach::{self, ReachSource};
-use super::staged::StagedFile;
+use super::staged::put;
 use super::{Format, ToolError, VerbOutput, VerbResult, named_file};
 use crate::enforce::source::{self, beside};
 use crate::image::archive;
@@ -215,9 +215,4 @@ fn evidence_of(profile: &Path) -> Result<Option<evidence::Evidence>, ToolError> 
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(ToolError::File { path, error }),
     }
-}
-
-/// Writes a file: the whole new text, or the old file stays.
-pub(super) fn put(path: &Path, text: &str) -> Result<(), ToolError> {
-    StagedFile::write(path, text)?.put()
 }

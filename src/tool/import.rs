@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use caps::Capability;
 use clap::ValueEnum;
 
-use super::{ToolError, VerbOutput, VerbResult, build, named_file, remarks};
+use super::{ToolError, VerbOutput, VerbResult, build, named_file, remarks, staged};
 use crate::enforce::probe;
 use crate::exchange::superset::{self, TargetMachine};
 use crate::exchange::{ConversionError, MAX_BYTES, apparmor, kubescape};
@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &ImportArguments) -> VerbResult {
     let made = imported.profile(name, entry.as_deref(), base, &mut omissions).map_err(failed)?;
     let mut text = profile::write(&made);
     if let Some(path) = &arguments.output {
-        build::put(path, &text)?;
+        staged::put(path, &text)?;
         text.clear();
     }
     remarks::print(&omissions, &notes);

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::build::put;
 use super::reach::{self, ReachSource};
 use super::reviewed;
+use super::staged::put;
 use super::{ToolError, VerbOutput, VerbResult, named_file};
 use crate::enforce::source::beside;
 use crate::event::lines::BoundedLines;

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::source::{self, NamedProfile};
-use super::{ToolError, VerbOutput, VerbResult, build, named_file, remarks};
+use super::{ToolError, VerbOutput, VerbResult, named_file, remarks, staged};
 use crate::enforce::source::beside;
 use crate::exchange::kubernetes::{self, Workload};
 use crate::exchange::spo::{self, Coverage};
@@ -167,7 +167,7 @@ fn finish(
     let text = match &arguments.output {
         None => text,
         Some(path) => {
-            build::put(path, text)?;
+            staged::put(path, text)?;
             ""
         }
     };

@@ -7,7 +7,7 @@ mod drops;
 mod failures;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -16,6 +16,7 @@ use self::drops::GrantClass;
 use super::session::{Session, Until};
 use super::shim::Shim;
 use super::source::{self, NamedProfile};
+use super::staged::put;
 use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::image::live::Live;
 
@@ -77,7 +78,7 @@ fn audit(arguments: &VerifyArguments, named: &NamedProfile, shim: &Shim) -> Verb
         return Err(ToolError::NotStarted(ended.how));
     }
     if let Some(path) = &arguments.events {
-        keep(path, &ended.said)?;
+        put(path, &ended.said)?;
     }
     let report = found.report(&arguments.accept);
     let fault = ended.fault();
@@ -111,8 +112,4 @@ fn audit(arguments: &VerifyArguments, named: &NamedProfile, shim: &Shim) -> Verb
 /// Runs the script of `--before`.
 fn before(session: &Session, arguments: &VerifyArguments) -> Result<(), ToolError> {
     arguments.before.as_deref().map_or(Ok(()), |script| session.script("--before", script))
-}
-
-fn keep(path: &Path, events: &[u8]) -> Result<(), ToolError> {
-    std::fs::write(path, events).map_err(|error| ToolError::Write { path: path.to_owned(), error })
 }
