@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::build::profile_file;
-use super::staged::put;
+use super::staged::StagedFile;
 use super::{Format, ToolError, VerbOutput, VerbResult, named_file};
 use crate::learn::amend::Amendment;
 use crate::visible;
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &AmendArguments) -> VerbResult {
         amendment.take(&name, BufReader::new(opened))?;
     }
     let found = amendment.finish()?;
-    put(&arguments.output, &found.text)?;
+    let proposal = StagedFile::write(&arguments.output, &found.text)?;
     let output = arguments.output.display().to_string();
     if arguments.format == Format::Json {
         let side = |added| -> Vec<&String> {
@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &AmendArguments) -> VerbResult {
             "left_out": found.left_out,
             "notes": found.notes,
         });
-        return VerbOutput::success(answer.to_string());
+        return Ok(VerbOutput::plain(answer.to_string(), 0).with([proposal]));
     }
     let mut text = String::new();
     let mut line = |line: String| {
@@ -89,5 +89,5 @@ pub(super) fn run(arguments: &AmendArguments) -> VerbResult {
     for note in &found.notes {
         line(format!("note: {note}"));
     }
-    VerbOutput::success(text)
+    Ok(VerbOutput::plain(text, 0).with([proposal]))
 }

@@ -40,14 +40,15 @@ pub(super) fn run(arguments: &ApproveArguments) -> VerbResult {
         by: arguments.by.clone(),
         note: arguments.note.clone(),
     };
-    StagedFile::write(&path, &approval.text())?.put()?;
+    let lock = StagedFile::write(&path, approval.text())?;
     let by = approval.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
     let profile = profile.display();
-    VerbOutput::success(format!(
+    let text = format!(
         "{}: approves {profile} as {} ({}{by})\nthe shim accepts no other content with --profile {profile}@{}",
         path.display(),
         approval.profile_digest,
         approval.approved,
         approval.profile_digest
-    ))
+    );
+    Ok(VerbOutput::plain(text, 0).with([lock]))
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use self::gather::{Gathered, gather};
 use super::progress::ProgressLine;
 use super::reach::{self, ReachSource};
-use super::staged::put;
+use super::staged::StagedFile;
 use super::{Format, ToolError, VerbOutput, VerbResult, named_file};
 use crate::enforce::source::{self, beside};
 use crate::image::archive;
@@ -127,14 +127,13 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
         &decided.removed,
         &learned.notes,
     );
-    put(output, &text)?;
     let beside = beside(output);
-    put(&beside, &written)?;
+    let files = [StagedFile::write(output, &text)?, StagedFile::write(&beside, &written)?];
     let text = match arguments.format {
         Format::Text => report.text(output, &beside),
         Format::Json => report.json().to_string(),
     };
-    Ok(VerbOutput::plain(text, 0))
+    Ok(VerbOutput::plain(text, 0).with(files))
 }
 
 /// Adds the digests of the libraries that these runs loaded. Returns the notes for the user.

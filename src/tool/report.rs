@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::reach::{self, ReachSource};
 use super::reviewed;
-use super::staged::put;
+use super::staged::StagedFile;
 use super::{ToolError, VerbOutput, VerbResult, named_file};
 use crate::enforce::source::beside;
 use crate::event::lines::BoundedLines;
@@ -70,8 +70,9 @@ pub(super) fn run(arguments: &ReportArguments) -> VerbResult {
     if arguments.output == Path::new("-") {
         return VerbOutput::success(html);
     }
-    put(&arguments.output, &html)?;
-    VerbOutput::success(format!("{}: {} kB", arguments.output.display(), html.len().div_ceil(1000)))
+    let file = StagedFile::write(&arguments.output, &html)?;
+    let text = format!("{}: {} kB", arguments.output.display(), html.len().div_ceil(1000));
+    Ok(VerbOutput::plain(text, 0).with([file]))
 }
 
 /// The evidence that was named, or that is beside the profile.

@@ -68,9 +68,21 @@ pub(super) fn put(path: &Path, content: impl AsRef<[u8]>) -> Result<(), ToolErro
     StagedFile::write(path, content)?.put()
 }
 
+/// Puts several in their places: devices and FIFOs first, since their writing may fail.
+pub(super) fn put_all(files: Vec<StagedFile>) -> Result<(), ToolError> {
+    let is_beside = |file: &StagedFile| matches!(file.content, StagedContent::Beside(..));
+    let (files, others): (Vec<StagedFile>, Vec<StagedFile>) = files.into_iter().partition(is_beside);
+    others.into_iter().chain(files).try_for_each(StagedFile::put)
+}
+
 /// The file that is written: the one that a link leads to is replaced, and not the link.
-fn end(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+pub(super) fn end(path: &Path) -> PathBuf {
+    let in_directory = || {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = fs::canonicalize(parent.unwrap_or(Path::new("."))).ok()?;
+        Some(directory.join(path.file_name()?))
+    };
+    fs::canonicalize(path).ok().or_else(in_directory).unwrap_or_else(|| path.to_owned())
 }
 
 impl Drop for StagedFile {

@@ -47,6 +47,8 @@ fn bad_input_is_one_line_and_no_file() {
         (&["p.json", "--output", "sarfi=x.sarif"], &["sarfi=x.sarif", "sarif"]),
         (&["p.json", "--output", "sarif="], &["sarif=", "stdout"]),
         (&["p.json", "--output", "json=x,text=x"], &["two formats", "x"]),
+        (&["p.json", "--output", "json=x,text=./x"], &["two formats", "./x"]),
+        (&["p.json", "--output", "json=taken/x,text=./taken/../taken/x"], &["two formats", "taken/x"]),
         (&["p.json", "--output", "json=x,text=taken"], &["taken", "directory"]),
         (&["p.json", "--output", "json=x,text=none/x"], &["none/x", "No such file"]),
     ];

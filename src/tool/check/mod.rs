@@ -70,6 +70,6 @@ pub(super) fn run(arguments: &CheckArguments) -> VerbResult {
     let inputs = CheckInputs::read(arguments)?;
     let report = inputs
         .with_image(|input| gate::check(input).map_err(|fault| ToolError::from(CheckError::Image(fault))))?;
-    let text = outputs.write(&report)?;
-    Ok(VerbOutput::escaped(text, report.outcome().code()))
+    let (text, files) = outputs.write(&report)?;
+    Ok(VerbOutput::escaped(text, report.outcome().code()).with(files))
 }
