@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::build::profile_file;
-use super::staged::StagedFile;
+use super::check::without_digest;
+use super::staged::{StagedFile, refuse_inputs};
 use super::{Format, ToolError, VerbOutput, VerbResult, named_file};
 use crate::learn::amend::Amendment;
 use crate::visible;
@@ -40,10 +41,10 @@ const MOST_LEFT_OUT: usize = 100;
 
 pub(super) fn run(arguments: &AmendArguments) -> VerbResult {
     let document = profile_file(&arguments.profile)?;
-    let same = |path: &PathBuf| path.canonicalize().ok();
-    if same(&arguments.output).is_some_and(|path| Some(path) == same(&arguments.profile)) {
-        return Err(ToolError::Itself(arguments.output.clone()));
-    }
+    let output = || [&*arguments.output];
+    refuse_inputs(output(), [&*without_digest(&arguments.profile)])
+        .map_err(|_| ToolError::Itself(arguments.output.clone()))?;
+    refuse_inputs(output(), arguments.events.iter().map(PathBuf::as_path))?;
     let mut amendment = Amendment::of(&document, &arguments.nonce);
     for path in &arguments.events {
         let name = path.display().to_string();

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::check::without_digest;
-use super::staged::StagedFile;
+use super::staged::{StagedFile, refuse_inputs};
 use super::{VerbOutput, VerbResult, build};
 use crate::event::time::utc;
 use crate::gate::{Approval, lock};
@@ -34,6 +34,7 @@ pub(super) fn run(arguments: &ApproveArguments) -> VerbResult {
     let document = build::profile_file(&arguments.profile)?;
     let profile = without_digest(&arguments.profile);
     let path = arguments.lock.clone().unwrap_or_else(|| lock::beside(&profile));
+    refuse_inputs([&*path], [&*profile])?;
     let approval = Approval {
         profile_digest: document.digest,
         approved: utc(SystemTime::now()).chars().take_while(|c| *c != 'T').collect(),

@@ -174,7 +174,7 @@ fn complete(learned: &mut Learned, observations: &Observations, arguments: &Maki
     let profile = &learned.profile;
     let arch = observations.learned_calls().arch.unwrap_or(Arch::THIS);
     if classes.is_empty() {
-        return if arguments.reach.names_file() {
+        return if arguments.reach.file().is_some() {
             fault("no class is named; --reach is for it".to_owned())
         } else {
             Ok(())

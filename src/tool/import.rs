@@ -74,6 +74,8 @@ pub(super) fn run(arguments: &ImportArguments) -> VerbResult {
     let file = &arguments.file;
     let shown = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
     let failed = |error| ToolError::Exchange { name: shown.clone(), error };
+    let read = [Some(file), arguments.base.as_ref()].into_iter().flatten();
+    staged::refuse_inputs(arguments.output.as_deref(), read.map(PathBuf::as_path))?;
     let text = text(file)?;
     let entry = arguments.entry.as_deref().map(entry).transpose()?;
     let base = arguments.base.as_deref().map(build::profile_file).transpose()?;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::ToolError;
@@ -73,6 +73,23 @@ pub(super) fn put_all(files: Vec<StagedFile>) -> Result<(), ToolError> {
     let is_beside = |file: &StagedFile| matches!(file.content, StagedContent::Beside(..));
     let (files, others): (Vec<StagedFile>, Vec<StagedFile>) = files.into_iter().partition(is_beside);
     others.into_iter().chain(files).try_for_each(StagedFile::put)
+}
+
+/// Refuses a file to write that is read too, by whatever name.
+pub(super) fn refuse_inputs<'p>(
+    outputs: impl IntoIterator<Item = &'p Path>,
+    inputs: impl IntoIterator<Item = &'p Path>,
+) -> Result<(), ToolError> {
+    let identity = |path: &Path| {
+        let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some((found.dev(), found.ino()))
+    };
+    let inputs: Vec<_> = inputs.into_iter().filter_map(identity).collect();
+    let is_input = |path: &&Path| identity(path).is_some_and(|own| inputs.contains(&own));
+    match outputs.into_iter().find(is_input) {
+        Some(path) => Err(ToolError::IsInput(path.to_owned())),
+        None => Ok(()),
+    }
 }
 
 /// The file that is written: the one that a link leads to is replaced, and not the link.

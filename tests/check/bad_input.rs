@@ -127,3 +127,42 @@ fn a_profile_that_cannot_be_read_is_not_approved() {
     assert_eq!((said.status.code(), error.lines().count()), (Some(2), 1), "{error}");
     assert!(!bench.path("p.lock.json").exists());
 }
+
+/// A file that is read is never written, however it is spelled.
+#[test]
+fn an_output_is_none_of_the_inputs() {
+    let bench = Place::new();
+    bench.learned(2);
+    bench.put("events", crate::events(&bench.digest(), &[]));
+    bench.put("seccomp.json", r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[]}"#);
+    fs::create_dir_all(bench.path("folder")).expect("made");
+    fs::hard_link(bench.path("events"), bench.path("folder/hard")).expect("a link");
+    std::os::unix::fs::symlink("p.json", bench.path("link")).expect("a link");
+    let import = ["import", "--from", "oci-seccomp", "--entry", "/app"];
+    let cases: Vec<Vec<&str>> = vec![
+        vec!["events", "events", "--prometheus", "events"],
+        vec!["events", "events", "--prometheus", "folder/hard"],
+        vec!["amend", "p.json", "events", "-o", "./events"],
+        vec!["check", "p.json", "--output", "json=p.json"],
+        vec!["check", "p.json", "--output", "json=link"],
+        vec!["check", "p.json", "--output", "text=-,json=p.evidence.json"],
+        vec!["check", "p.json", "--run", "runs", "--output", "json=runs/1.jsonl"],
+        vec!["report", "p.json", "-o", "p.json"],
+        vec!["report", "p.json", "-o", "p.evidence.json"],
+        vec!["report", "p.json", "--events", "events", "-o", "events"],
+        vec!["approve", "p.json", "--lock", "p.json"],
+        vec!["export", "./p.json", "--to", "oci-seccomp", "-o", "folder/../p.json"],
+        [&import[..], &["seccomp.json", "-o", "seccomp.json"]].concat(),
+    ];
+    let texts = || {
+        ["p.json", "p.evidence.json", "events", "seccomp.json", "runs/1.jsonl"].map(|name| bench.text(name))
+    };
+    let before = texts();
+    for arguments in cases {
+        let said = bench.remit(&arguments);
+        let error = String::from_utf8_lossy(&said.stderr);
+        assert_eq!((said.status.code(), error.lines().count()), (Some(2), 1), "{arguments:?}: {error}");
+        assert!(error.contains("is read too"), "{arguments:?}: {error}");
+        assert_eq!(texts(), before, "{arguments:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The reports of a check: any number of formats, all files or none.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::ToolError;
 use super::super::staged::{self, StagedFile};
@@ -40,6 +40,11 @@ impl Outputs {
             outputs.push((format, target));
         }
         Ok(Outputs(outputs))
+    }
+
+    /// The files that are written.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().filter_map(|(_, target)| target.as_deref())
     }
 
     /// Writes all files to the disk, each beside its place; returns what goes to stdout, escaped, and

@@ -30,6 +30,7 @@ use self::log::{EventLog, LeftOut, LogTrust};
 use self::selection::EventSelection;
 use self::sink::{EventOutput, EventSink};
 use self::wait::{WaitEnd, Waiter};
+use super::staged::refuse_inputs;
 use super::{Format, ToolError, VerbOutput, VerbResult, named_file, print_error};
 use crate::visible::Colours;
 
@@ -88,6 +89,7 @@ pub(super) fn run(arguments: &EventsArguments) -> VerbResult {
     for path in arguments.files.iter().filter(|path| !is_stdin(path)) {
         named_file::refuse_device(path).map_err(|error| ToolError::File { path: path.clone(), error })?;
     }
+    refuse_inputs(arguments.prometheus.as_deref(), arguments.files.iter().map(PathBuf::as_path))?;
     let read = if arguments.files.is_empty() || arguments.files.iter().all(is_stdin) {
         stdin(&mut sink, &trust)
     } else if arguments.follow {

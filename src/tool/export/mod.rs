@@ -77,6 +77,9 @@ pub(super) fn run(arguments: &ExportArguments) -> VerbResult {
     // The command is one of the image's, which need not be here; only `baseline` and its like look it up.
     let command = if word.contains('/') { PathBuf::from(word) } else { Path::new("/bin").join(word) };
     let NamedProfile { name, loaded, .. } = source::named(&arguments.profile, &command, &files)?;
+    let read = loaded.path.iter().flat_map(|path| [path.clone(), beside(path)]);
+    let read: Vec<PathBuf> = read.collect();
+    staged::refuse_inputs(arguments.output.as_deref(), read.iter().map(PathBuf::as_path))?;
     let document = loaded.document;
     let failed = |error| ToolError::Exchange { name: name.clone(), error };
     match arguments.to {

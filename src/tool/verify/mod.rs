@@ -16,7 +16,7 @@ use self::drops::GrantClass;
 use super::session::{Session, Until};
 use super::shim::Shim;
 use super::source::{self, NamedProfile};
-use super::staged::put;
+use super::staged::{put, refuse_inputs};
 use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::image::live::Live;
 
@@ -67,6 +67,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> VerbResult {
 }
 
 fn audit(arguments: &VerifyArguments, named: &NamedProfile, shim: &Shim) -> VerbResult {
+    refuse_inputs(arguments.events.as_deref(), named.loaded.path.as_deref())?;
     let session = Session::begin()?;
     before(&session, arguments)?;
     let options = ["--mode".into(), "audit".into(), "--profile".into(), named.word()];
