@@ -12,6 +12,7 @@ fn bad_input_is_one_line_and_no_file() {
     bench.put("newer.json", "{\"require\":2}");
     bench.put("p.locked.json", "{\"lock\":1}");
     bench.put("none.jsonl", "no event\n").put("empty/readme", "");
+    bench.put("old.jsonl", journal(1, "", &ordinary()).replace("{\"journal\":1", "{\"journal\":0"));
     bench.put("cut.jsonl", &journal(1, "", &ordinary())[..40]);
     bench.put("image.tar", "no archive");
     fs::create_dir_all(bench.path("taken")).expect("made");
@@ -28,6 +29,7 @@ fn bad_input_is_one_line_and_no_file() {
         (&["p.json", "--run", "none.jsonl"], &["none.jsonl", "neither", "journal"]),
         (&["p.json", "--run", "empty"], &["empty", "*.jsonl"]),
         (&["p.json", "--run", "cut.jsonl"], &["cut.jsonl:1"]),
+        (&["p.json", "--run", "old.jsonl"], &["old.jsonl:1", "version 0", "never was"]),
         (&["p.json", "--run", "pipes"], &["pipes/a.jsonl", "no regular file"]),
         (&["p.json", "--run", "endless"], &["endless", "no regular file"]),
         (&["p.json", "--evidence", "fifo"], &["fifo", "no regular file"]),
