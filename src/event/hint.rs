@@ -5,6 +5,7 @@
 //! escaped, and there is no hint where no profile can express it ([`Want::can_be_said`]). Only
 //! this module decides which hints exist: [`Want::of`] checks one that was read from a log.
 
+mod about;
 mod wanted;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ use super::model::{Op, PatchOp};
 use crate::ids::Uid;
 use crate::profile::{self, ArgPattern, ProfileIndex, Rights, capability_word};
 use crate::syscalls::{self, Handler, constants, groups};
+
+pub use about::RefusedUse;
 
 /// A use that was refused.
 #[derive(Clone, Debug, PartialEq)]

@@ -72,6 +72,10 @@ pub struct LoggedRefusal {
     pub program: String,
     /// What it used.
     pub what: String,
+    /// The kind of the violation.
+    pub kind: String,
+    /// Its object, as it was written.
+    pub object: String,
     /// The hint, as it was written.
     pub hint: String,
 }
@@ -330,6 +334,8 @@ impl RefusalLog {
             pointer: event.rule,
             program: event.process.executable.path,
             what,
+            kind: event.kind,
+            object: event.object.to_string(),
             hint,
         };
         let count = event.count.unwrap_or(1);

@@ -450,6 +450,10 @@ fn a_hint_is_shown_where_remit_gives_it_and_nowhere_else() {
     let wider = of(&hint(json!([{ "op": "add", "path": "/mode", "value": "off" }])));
     assert_eq!(wider["allowing"], Value::Null);
     assert!(wider["notes"].to_string().contains("none that remit gives"), "{wider}");
+    // A true hint of something else.
+    let other = of(&hint(json!([{ "op": "add", "path": "/syscalls", "value": { "allow": ["mount"] } }])));
+    assert_eq!(other["allowing"], Value::Null);
+    assert!(other["notes"].to_string().contains("something else than what was refused"), "{other}");
     let none = of(&hint(json!([])));
     assert!(none["notes"].to_string().contains("no profile can allow just this"), "{none}");
     // Of another profile nothing is shown.
