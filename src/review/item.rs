@@ -239,8 +239,13 @@ fn of_call(
     if let Some(danger) = calls::danger(call) {
         notes.push(format!("It is one of those with which attacks begin: {danger}."));
     }
-    if let Some(needed) = syscalls::privileged(call) {
+    if let Some(needed) = syscalls::refused_without(call) {
         notes.push(format!("It can do nothing without the capability {}.", capability_word(needed)));
+    } else if let Some(needed) = syscalls::privileged(call) {
+        notes.push(format!(
+            "For a part of it the kernel requires the capability {}.",
+            capability_word(needed)
+        ));
     }
     if let Some(class) = syscalls::class(call) {
         let others: Vec<&str> = class.calls().filter(|other| *other != call).collect();

@@ -463,6 +463,21 @@ fn a_hint_is_shown_where_remit_gives_it_and_nowhere_else() {
     assert!(text.contains("note: The event is of the profile x"), "{text}");
 }
 
+/// unshare(CLONE_NEWUSER) needs no capability, and the other two none by the settings of some kernels.
+#[test]
+fn calls_that_work_without_a_capability_are_no_empty_grants() {
+    let folder = Folder::new();
+    let calls = ["bpf", "perf_event_open", "unshare"];
+    let path = folder.profile("p.json", &profile(&json!({ "syscalls": { "allow": calls } })));
+    for call in calls {
+        let (text, _) = printed(&["explain", &path, call]);
+        assert!(text.contains("high") && !text.contains("refuses it without"), "{text}");
+        assert!(!text.contains("can do nothing without"), "{text}");
+    }
+    let mounts = folder.profile("m.json", &profile(&json!({ "syscalls": { "allow": ["mount"] } })));
+    assert!(printed(&["explain", &mounts, "mount"]).0.contains("the kernel refuses it without sys_admin"));
+}
+
 #[test]
 fn an_event_is_read_from_stdin_and_by_its_nonce() {
     let folder = Folder::new();
