@@ -164,7 +164,9 @@ impl Want {
             }
             // A `*` at the end would be a pattern, and elsewhere the reader refuses it.
             Want::Environment(name) => !name.is_empty() && !name.contains(['*', '=', '\0']),
-            Want::Listen(endpoint) | Want::Connect(endpoint) => profile::endpoint(endpoint).is_ok(),
+            Want::Listen(endpoint) | Want::Connect(endpoint) => {
+                profile::endpoint(endpoint).is_ok_and(|endpoint| !endpoint.is_refused_at_start())
+            }
             Want::Syscall(name) | Want::AfterStartup(name) => syscalls::known(name).is_some(),
             Want::SyscallWhen { call, arg, value } => {
                 let is_value = value.is_u64() || value.as_str().and_then(constants::value).is_some();

@@ -12,7 +12,8 @@ use super::requirements::{ReasonClass, Requirements};
 use super::rules::GateRule;
 use super::severity::Severity;
 use crate::learn::grants;
-use crate::profile::{Document, Fallback, Mode, ProgramPlace, capability_word};
+use crate::plan::PlanFault;
+use crate::profile::{Document, Fallback, Mode, ProgramPlace, capability_word, endpoint_text};
 
 /// Findings about a profile as it stands.
 pub fn check(document: &Document, requirements: &Requirements, found: &mut FindingList) {
@@ -20,6 +21,20 @@ pub fn check(document: &Document, requirements: &Requirements, found: &mut Findi
     settings(document, requirements, &text, found);
     programs(document, requirements, &text, found);
     forbidden(document, requirements, &text, found);
+    refused_at_start(document, &text, found);
+}
+
+/// Entries that this version cannot decide, whatever the image.
+fn refused_at_start(document: &Document, text: &Value, found: &mut FindingList) {
+    let network = &document.profile.network;
+    for (side, entries) in [("listen", &network.listen), ("connect", &network.connect)] {
+        for (index, entry) in entries.iter().enumerate().filter(|(_, one)| one.what.is_refused_at_start()) {
+            let (pointer, endpoint) = (format!("/network/{side}/{index}"), endpoint_text(&entry.what));
+            let what = format!("{endpoint}: {}.", PlanFault::Udp);
+            found.add(GateRule::RefusedAtStart, &*pointer, format!("{side} {endpoint}"), what).patch =
+                patch::without_entry(text, &pointer);
+        }
+    }
 }
 
 /// Sets a key of the profile.

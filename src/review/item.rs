@@ -10,6 +10,7 @@ use super::line::{AllowingLine, allowing_line};
 use super::network;
 use super::permission::{Permission, Permitted, ProgramKey};
 use crate::event::Want;
+use crate::plan::PlanFault;
 use crate::profile::{
     self, Capability, Document, Endpoint, Entry, Rights, capabilities, capability_of, capability_word,
     endpoint_text, nearest,
@@ -92,6 +93,9 @@ pub fn explain(
     match &kind {
         Item::Pointer(_) | Item::Group(_) => {}
         Item::Path(path) => of_path(document, path, &permissions, &mut notes, &mut allowing),
+        Item::Endpoint(endpoint) if endpoint.is_refused_at_start() => {
+            notes.push(format!("With such an entry remit-init does not start: {}.", PlanFault::Udp));
+        }
         Item::Endpoint(endpoint) if !granted => {
             notes.push("Nothing allows it: bind and connect fail with EACCES, and each is an event.".into());
             allowing = allowing_line(document, &Want::Connect(endpoint_text(endpoint)));

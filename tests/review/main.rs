@@ -463,6 +463,19 @@ fn a_hint_is_shown_where_remit_gives_it_and_nowhere_else() {
     assert!(text.contains("note: The event is of the profile x"), "{text}");
 }
 
+/// With UDP by port remit-init does not start.
+#[test]
+fn what_is_refused_at_the_start_is_not_offered() {
+    let folder = Folder::new();
+    let path = folder.profile("p.json", &profile(&json!({})));
+    for endpoint in ["udp/53", "udp/10.0.0.1:*"] {
+        let json = json_of(&["explain", &path, endpoint]);
+        assert_eq!(json["allowing"], Value::Null, "{json}");
+        assert!(json["notes"].to_string().contains("does not start"), "{json}");
+    }
+    assert!(json_of(&["explain", &path, "udp/*"])["allowing"].is_object());
+}
+
 /// unshare(CLONE_NEWUSER) needs no capability, and the other two none by the settings of some kernels.
 #[test]
 fn calls_that_work_without_a_capability_are_no_empty_grants() {
