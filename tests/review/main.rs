@@ -463,6 +463,36 @@ fn a_hint_is_shown_where_remit_gives_it_and_nowhere_else() {
     assert!(text.contains("note: The event is of the profile x"), "{text}");
 }
 
+/// The sections of an exact profile bring no calls.
+#[test]
+fn an_exact_profile_needs_the_calls_of_a_section_too() {
+    let folder = Folder::new();
+    let exact = |more: Value| {
+        let mut value = profile(&json!({ "syscalls": { "exact": true, "allow": ["brk"] } }));
+        value.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        folder.profile("p.json", &value)
+    };
+    let patch = |path: &str, item: &str| {
+        let json = json_of(&["explain", path, item]);
+        (json["allowing"]["patch"].to_string(), json["notes"].to_string())
+    };
+    let none = exact(json!({}));
+    let (added, notes) = patch(&none, "tcp/80");
+    assert!(added.contains("tcp/80") && added.contains("socket") && added.contains("connect"), "{added}");
+    assert!(notes.contains("has no socket and no connect"), "{notes}");
+    let granted = exact(
+        json!({ "network": { "connect": ["tcp/80"] }, "files": [{ "path": "/d", "allow": ["read"] }] }),
+    );
+    let (added, notes) = patch(&granted, "tcp/80");
+    assert!(
+        !added.contains("tcp/80") && added.contains("connect") && notes.contains("is exact"),
+        "{added} {notes}"
+    );
+    assert!(patch(&granted, "/d").1.contains("has none that opens files"));
+    let (added, notes) = patch(&folder.profile("q.json", &profile(&json!({}))), "tcp/80");
+    assert!(!added.contains("socket") && !notes.contains("exact"), "{added}");
+}
+
 /// With UDP by port remit-init does not start.
 #[test]
 fn what_is_refused_at_the_start_is_not_offered() {
