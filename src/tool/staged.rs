@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::ToolError;
-use crate::sys::process::random;
 
 /// A file that is written beside its place. Dropped, it is removed again. What is no regular file,
 /// such as /dev/stdout or a FIFO, is written in its place: it must not be replaced.
@@ -37,9 +37,8 @@ impl StagedFile {
         }
         let mut name = OsString::from(".");
         name.push(end.file_name().ok_or_else(|| ToolError::NoFileName(path.to_owned()))?);
-        // Nobody can have put a link of this name there.
-        let [number, ..] = random().map_err(|errno| failed(errno.into()))?;
-        name.push(format!(".{number:016x}"));
+        // A name that could be guessed could be a link that another user made.
+        name.push(format!(".{:016x}", RandomState::new().hash_one(())));
         let new = end.with_file_name(name);
         let mode = if earlier.is_some() { 0o600 } else { 0o666 };
         let mut file = File::options().write(true).create_new(true).mode(mode).open(&new).map_err(failed)?;
