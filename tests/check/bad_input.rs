@@ -130,6 +130,27 @@ fn a_profile_that_cannot_be_read_is_not_approved() {
     assert!(!bench.path("p.lock.json").exists());
 }
 
+/// A line that says what is wrong is short, whatever the file has.
+#[test]
+fn a_long_key_is_not_repeated() {
+    let bench = Place::new();
+    let key = "k".repeat(1 << 20);
+    bench.put("p.json", format!(r#"{{"remit":1,"name":"x","{key}":1}}"#));
+    bench.put("twice.json", format!(r#"{{"remit":1,"name":"x","{key}":1,"{key}":1}}"#));
+    bench.put("require.json", format!(r#"{{"require":1,"{key}":1}}"#));
+    for arguments in
+        [&["check", "p.json"][..], &["check", "twice.json"], &["check", "nginx", "--require", "require.json"]]
+    {
+        let said = bench.remit(arguments);
+        assert_eq!(said.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            said.stderr.len() < 600 && said.stderr.contains(&b'k'),
+            "{arguments:?}: {}",
+            said.stderr.len()
+        );
+    }
+}
+
 /// A file that is read is never written, however it is spelled.
 #[test]
 fn an_output_is_none_of_the_inputs() {
