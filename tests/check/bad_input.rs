@@ -151,6 +151,18 @@ fn a_long_key_is_not_repeated() {
     }
 }
 
+/// A link that leads to nothing is no missing lock: what it was to approve is not known.
+#[test]
+fn a_lock_that_leads_to_nothing_is_an_error() {
+    let bench = Place::new();
+    bench.learned(2);
+    std::os::unix::fs::symlink("moved.json", bench.path("p.lock.json")).expect("a link");
+    let said = bench.remit(&["check", "p.json"]);
+    let error = String::from_utf8_lossy(&said.stderr);
+    assert_eq!((said.status.code(), error.lines().count()), (Some(2), 1), "{error}");
+    assert!(error.contains("p.lock.json"), "{error}");
+}
+
 /// A file that is read is never written, however it is spelled.
 #[test]
 fn an_output_is_none_of_the_inputs() {

@@ -243,7 +243,10 @@ fn read_lock(named: Option<&Path>, profile: &Path) -> Result<Option<(String, App
     let path = named.map_or_else(|| lock::beside(profile), Path::to_owned);
     let bytes = match named_file::read(&path) {
         Ok(bytes) => bytes,
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A link that leads to nothing was put there for a lock.
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
+            return Ok(None);
+        }
         Err(error) => return Err(ToolError::File { path, error }),
     };
     let approval =
