@@ -163,6 +163,20 @@ fn a_lock_that_leads_to_nothing_is_an_error() {
     assert!(error.contains("p.lock.json"), "{error}");
 }
 
+/// A reason of which nothing is seen is none.
+#[test]
+fn an_invisible_reason_is_none() {
+    let bench = Place::new();
+    for why in ["\u{200b}", " \u{2060}\u{feff}\t"] {
+        let program = serde_json::json!({ "path": "/app", "entry": true, "why": why });
+        bench
+            .put("p.json", serde_json::json!({ "remit": 1, "name": "x", "programs": [program] }).to_string());
+        let said = bench.remit(&["check", "p.json"]);
+        let error = String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.code() == Some(2) && error.contains("gives no reason"), "{error}");
+    }
+}
+
 /// A file that is read is never written, however it is spelled.
 #[test]
 fn an_output_is_none_of_the_inputs() {
