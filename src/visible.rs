@@ -14,7 +14,7 @@ use std::fmt::{Display, Write as _};
 use std::io::IsTerminal;
 
 /// Whether a terminal would interpret this character, or not show it.
-fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

@@ -5,6 +5,7 @@
 //! escaped, and there is no hint where no profile can express it ([`Want::can_be_said`]). Only
 //! this module decides which hints exist: [`Want::of`] checks one that was read from a log.
 
+mod about;
 mod wanted;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ use super::model::{Op, PatchOp};
 use crate::ids::Uid;
 use crate::profile::{self, ArgPattern, ProfileIndex, Rights, capability_word};
 use crate::syscalls::{self, Handler, constants, groups};
+
+pub use about::RefusedUse;
 
 /// A use that was refused.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,7 +164,9 @@ impl Want {
             }
             // A `*` at the end would be a pattern, and elsewhere the reader refuses it.
             Want::Environment(name) => !name.is_empty() && !name.contains(['*', '=', '\0']),
-            Want::Listen(endpoint) | Want::Connect(endpoint) => profile::endpoint(endpoint).is_ok(),
+            Want::Listen(endpoint) | Want::Connect(endpoint) => {
+                profile::endpoint(endpoint).is_ok_and(|endpoint| !endpoint.is_refused_at_start())
+            }
             Want::Syscall(name) | Want::AfterStartup(name) => syscalls::known(name).is_some(),
             Want::SyscallWhen { call, arg, value } => {
                 let is_value = value.is_u64() || value.as_str().and_then(constants::value).is_some();

@@ -30,7 +30,7 @@ pub mod time;
 pub mod writer;
 
 pub use error::{LogError, SettingError, SinkError};
-pub use hint::{Want, hint};
+pub use hint::{RefusedUse, Want, hint};
 pub use model::*;
 pub use names::{
     ActionTaken, Errno, ErrnoName, LayerName, LayerReportState, ModeSource, SignalName, ViolationKind,

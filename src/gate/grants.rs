@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use super::calls::CallGrants;
 use super::finding::FindingList;
 use super::patch;
-use super::programs::{class_of, file_name, name_of};
+use super::programs::{class_of, name_of};
 use super::requirements::{ReasonClass, Requirements};
 use super::rules::GateRule;
 use super::severity::Severity;
 use crate::learn::grants;
-use crate::profile::{Document, Fallback, Mode, ProgramPlace, capability_word};
+use crate::plan::PlanFault;
+use crate::profile::{Document, Fallback, Mode, ProgramPlace, capability_word, endpoint_text};
 
 /// Findings about a profile as it stands.
 pub fn check(document: &Document, requirements: &Requirements, found: &mut FindingList) {
@@ -20,6 +21,20 @@ pub fn check(document: &Document, requirements: &Requirements, found: &mut Findi
     settings(document, requirements, &text, found);
     programs(document, requirements, &text, found);
     forbidden(document, requirements, &text, found);
+    refused_at_start(document, &text, found);
+}
+
+/// Entries that this version cannot decide, whatever the image.
+fn refused_at_start(document: &Document, text: &Value, found: &mut FindingList) {
+    let network = &document.profile.network;
+    for (side, entries) in [("listen", &network.listen), ("connect", &network.connect)] {
+        for (index, entry) in entries.iter().enumerate().filter(|(_, one)| one.what.is_refused_at_start()) {
+            let (pointer, endpoint) = (format!("/network/{side}/{index}"), endpoint_text(&entry.what));
+            let what = format!("{endpoint}: {}.", PlanFault::Udp);
+            found.add(GateRule::RefusedAtStart, &*pointer, format!("{side} {endpoint}"), what).patch =
+                patch::without_entry(text, &pointer);
+        }
+    }
 }
 
 /// Sets a key of the profile.
@@ -104,26 +119,6 @@ fn forbidden(document: &Document, requirements: &Requirements, text: &Value, fou
             let (pointer, word) = (format!("/capabilities/{index}"), capability_word(entry.what));
             let what = format!("The capability {word} is granted, which the requirements forbid.");
             found.add(GateRule::ForbiddenCapability, &*pointer, format!("capability {word}"), what).patch =
-                patch::without_entry(text, &pointer);
-        }
-    }
-    for (index, program) in profile.indexed_programs() {
-        let path = program.place.path();
-        let names = [
-            path.to_str().unwrap_or_default(),
-            file_name(path),
-            program.applet.as_deref().unwrap_or_default(),
-        ];
-        let is_beneath = matches!(program.place, ProgramPlace::Beneath(_));
-        let is_forbidden = forbid.programs.iter().find(|one| match (is_beneath, one.starts_with('/')) {
-            (true, true) => std::path::Path::new(one.as_str()).starts_with(path),
-            (true, false) => false,
-            (false, _) => names.contains(&one.as_str()),
-        });
-        if let Some(forbidden) = is_forbidden {
-            let (pointer, name) = (format!("/programs/{index}"), name_of(program));
-            let what = format!("{name} may be executed, and the requirements forbid {forbidden}.");
-            found.add(GateRule::ForbiddenProgram, &*pointer, format!("program {name}"), what).patch =
                 patch::without_entry(text, &pointer);
         }
     }

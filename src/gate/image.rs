@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use serde_json::{Value, json};
 
 use super::coverage::canonical;
@@ -18,7 +19,7 @@ use super::rules::GateRule;
 use super::severity::Severity;
 use crate::image::fingerprint::{Fingerprint, mismatches};
 use crate::image::packages::Packages;
-use crate::image::{FileId, FileKind, ImageFiles};
+use crate::image::{FileId, FileInfo, FileKind, ImageFiles};
 use crate::kernel::{Arch, Kernel};
 use crate::learn::Fact;
 use crate::learn::libraries::used_libraries;
@@ -94,7 +95,11 @@ pub fn resolved(profile: &Profile, files: &dyn ImageFiles) -> Result<BTreeMap<St
     Ok(found)
 }
 
-fn stat(files: &dyn ImageFiles, path: &Path) -> Result<Option<crate::image::FileInfo>, ImageFault> {
+/// The attributes of a file.
+///
+/// # Errors
+/// It cannot be looked at.
+pub(super) fn stat(files: &dyn ImageFiles, path: &Path) -> Result<Option<FileInfo>, ImageFault> {
     files.stat(path).map_err(|error| ImageFault { path: path.to_owned(), error })
 }
 
@@ -302,25 +307,46 @@ fn beneath(
         if program.why.is_some() {
             continue;
         }
-        let mut ahead = vec![directory.clone()];
-        while let Some(directory) = ahead.pop() {
-            if !stat(image.files, &directory)?.is_some_and(|info| info.kind == FileKind::Directory) {
-                continue;
+        each_file(image.files, directory, &mut |path, info| {
+            if info.mode & 0o111 != 0
+                && let Some(class) = class_of_name(file_name(path))
+            {
+                let name = path.display().to_string();
+                reasonless(class, &format!("/programs/{index}"), &name, requirements, found);
             }
-            let listed = image.files.list(&directory);
-            for (name, is_link) in listed.map_err(|error| ImageFault { path: directory.clone(), error })? {
-                let path = directory.join(name);
-                let Some(info) = stat(image.files, &path)? else { continue };
-                match info.kind {
-                    FileKind::Directory if !is_link => ahead.push(path),
-                    FileKind::Regular if info.mode & 0o111 != 0 => {
-                        if let Some(class) = class_of_name(file_name(&path)) {
-                            let name = path.display().to_string();
-                            reasonless(class, &format!("/programs/{index}"), &name, requirements, found);
-                        }
-                    }
-                    _ => {}
-                }
+        })?;
+    }
+    Ok(())
+}
+
+/// Every name of a regular file below a directory, and that file; links of directories aside.
+///
+/// # Errors
+/// A file of the image cannot be looked at.
+pub(super) fn each_file(
+    files: &dyn ImageFiles,
+    top: &Path,
+    take: &mut dyn FnMut(&Path, &FileInfo),
+) -> Result<(), ImageFault> {
+    let mut ahead = vec![top.to_owned()];
+    while let Some(directory) = ahead.pop() {
+        if !stat(files, &directory)?.is_some_and(|info| info.kind == FileKind::Directory) {
+            continue;
+        }
+        let listed = files.list(&directory);
+        for (name, is_link) in listed.map_err(|error| ImageFault { path: directory.clone(), error })? {
+            let path = directory.join(name);
+            let info = match files.stat(&path) {
+                Ok(Some(info)) => info,
+                Ok(None) => continue,
+                // Links that lead to each other lead to no file.
+                Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => continue,
+                Err(error) => return Err(ImageFault { path, error }),
+            };
+            match info.kind {
+                FileKind::Directory if !is_link => ahead.push(path),
+                FileKind::Regular => take(&path, &info),
+                _ => {}
             }
         }
     }

@@ -9,6 +9,7 @@ mod drift;
 mod evidence;
 mod exposure;
 mod finding;
+mod forbidden;
 pub mod format;
 mod grants;
 mod image;
@@ -181,6 +182,7 @@ fn of_the_profile(
     found: &mut FindingList,
 ) -> Result<(), ImageFault> {
     grants::check(profile.document, input.requirements, found);
+    forbidden::check(profile.document, &input.requirements.forbid.programs, input.image, found)?;
     let evidence = profile.evidence.or(input.profile.evidence);
     image::writable(profile.document, evidence, input.image, found)
 }

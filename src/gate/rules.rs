@@ -89,6 +89,8 @@ rules! {
         "Whatever an intruder writes there runs inside the programs that load it.";
     CannotStart "cannot-start" Error "remit-init would refuse to start in this image"
         "The container ends with 125 before the app runs.";
+    RefusedAtStart "refused-at-start" Error "an entry with which remit-init refuses to start"
+        "The container ends with 125 before the app runs.";
     ImageNotGiven "image-not-given" Inconclusive "the image was not given"
         "Whether the digests are those of the image can only be seen in the image.";
     ShellAllowed "shell-allowed" Error "a shell without a reason"

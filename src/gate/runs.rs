@@ -72,6 +72,10 @@ pub struct LoggedRefusal {
     pub program: String,
     /// What it used.
     pub what: String,
+    /// The kind of the violation.
+    pub kind: String,
+    /// Its object, as it was written.
+    pub object: String,
     /// The hint, as it was written.
     pub hint: String,
 }
@@ -122,6 +126,9 @@ impl RunRecord {
     }
 }
 
+/// The limits whose use a journal has.
+const LIMITS: [&str; 2] = ["processes", "open_files"];
+
 impl RunJournal {
     fn read(name: &str, input: impl BufRead) -> Result<RunJournal, Unusable> {
         let mut observations = Observations::default();
@@ -131,9 +138,15 @@ impl RunJournal {
         for fact in observations.facts().into_keys() {
             match fact {
                 Fact::Gap { what } => gaps.push(format!("reads below {what} may not have been observed")),
+                Fact::Limit { limit, .. } if !LIMITS.contains(&limit.as_str()) => {
+                    gaps.push(format!("its limit {limit} is none that this remit knows"));
+                }
                 Fact::Unread { what } => gaps.push(format!("the arguments of {what} could not be read")),
                 _ => {}
             }
+        }
+        if !observations.facts().into_keys().any(|fact| matches!(fact, Fact::Program(_))) {
+            gaps.push("no program was executed in it, so it shows nothing of the app".to_owned());
         }
         Ok(RunJournal { name: name.to_owned(), observations, gaps })
     }
@@ -167,6 +180,13 @@ struct EventKeys {
     process: ProcessKeys,
     hint: Value,
     why: String,
+    exit: ExitKeys,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ExitKeys {
+    signal: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -264,6 +284,11 @@ impl RefusalLog {
         if !event.policy.digest.is_empty() {
             self.digests.insert(event.policy.digest.clone());
         }
+        if event.exit.signal == "SYS" {
+            self.gaps.push(format!(
+                "line {line}: a process was killed by SIGSYS, as by a call of another architecture, which no other event says"
+            ));
+        }
         match event.event.as_str() {
             "start" => {
                 if !matches!(event.mode.value.as_str(), "enforce" | "audit") {
@@ -309,6 +334,8 @@ impl RefusalLog {
             pointer: event.rule,
             program: event.process.executable.path,
             what,
+            kind: event.kind,
+            object: event.object.to_string(),
             hint,
         };
         let count = event.count.unwrap_or(1);
@@ -386,6 +413,14 @@ mod tests {
         let stop = event(4, "stop", "");
         for (text, says) in [
             (start(), "no stop event"),
+            (
+                start() + &event(2, "exit", ",\"exit\":{\"signal\":\"SYS\"}") + &event(3, "stop", ""),
+                "line 2: a process was killed by SIGSYS",
+            ),
+            (
+                start() + &event(2, "stop", ",\"exit\":{\"signal\":\"SYS\"}"),
+                "line 2: a process was killed by SIGSYS",
+            ),
             (event(2, "violation", "") + &stop, "without remit's start event"),
             (start() + &stop.replace(NONCE, &"f".repeat(32)) + &stop, "another nonce"),
             (start() + "{\"remit\":1,\n" + &stop, "cannot be read as an event"),
@@ -415,8 +450,10 @@ mod tests {
         let start =
             r#"{"journal":1,"run":"app-1","command":["app"],"fingerprint":{"arch":"x86_64"},"outer":{}}"#;
         let open = r#"{"t":1,"phase":"startup","kind":"open","path":"/x","access":["read"],"result":"ok"}"#;
-        let end = r#"{"t":9,"end":{"exit":null,"clean":true,"lines":1}}"#;
-        let whole = [start, open, end].join("\n");
+        let exec = r#"{"t":0,"phase":"startup","kind":"exec","program":"/app"}"#;
+        let limit = r#"{"t":1,"phase":"serving","kind":"limit","limit":"processes","value":3}"#;
+        let end = r#"{"t":9,"end":{"exit":null,"clean":true,"lines":3}}"#;
+        let whole = [start, exec, open, limit, end].join("\n");
         let gaps = |text: &str| match RunRecord::read("journal", text.as_bytes()).expect("a journal") {
             RunRecord::Journal(journal) => journal.gaps,
             RunRecord::Events(_) => panic!("no events"),
@@ -426,11 +463,13 @@ mod tests {
         for (was, is, says) in [
             ("\"open\"", "\"pause\"", "1 line of a kind that this remit does not know"),
             ("\"ok\"", "\"perhaps\"", "1 line with a result that this remit does not know"),
-            (",\"lines\":1", "", "does not say in its last line how many lines it has"),
-            ("\"lines\":1", "\"lines\":2", "says that it has 2 lines, and has 1"),
+            (",\"lines\":3", "", "does not say in its last line how many lines it has"),
+            ("\"lines\":3", "\"lines\":4", "says that it has 4 lines, and has 3"),
             (end, "", "has no end"),
+            ("\"exec\"", "\"pause\"", "no program was executed in it"),
+            ("\"processes\"", "\"frobs\"", "its limit frobs is none that this remit knows"),
             ("\"clean\":true", "\"clean\":false", "ended badly"),
-            ("\"lines\":1", "\"lines\":1,\"dropped\":3", "3 observations were lost"),
+            ("\"lines\":3", "\"lines\":3,\"dropped\":3", "3 observations were lost"),
         ] {
             let gaps = gaps(&whole.replace(was, is));
             assert!(gaps.iter().any(|gap| gap.contains(says)), "{says}: {gaps:?}");

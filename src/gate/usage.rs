@@ -13,7 +13,7 @@ use super::requirements::Requirements;
 use super::rules::GateRule;
 use super::runs::{RefusalLog, RunRecord};
 use super::severity::Severity;
-use crate::event::{PatchOp, Want, hint};
+use crate::event::{PatchOp, RefusedUse, Want, hint};
 use crate::learn::{Fact, Grant, Observations, grants};
 use crate::profile::{Document, Watch};
 
@@ -144,7 +144,10 @@ fn refused(document: &Document, text: &Value, log: &RefusalLog, found: &mut Find
     for (refusal, seen) in log.violations.iter().filter(|(refusal, _)| is_this(&refusal.digest)) {
         let operations = serde_json::from_str::<Vec<PatchOp>>(&refusal.hint).unwrap_or_default();
         // A line in a log may be the app's: only what remit itself would propose is passed on.
-        let is_ours = refusal.digest == document.digest && Want::of(text, &operations).is_some();
+        let object = serde_json::from_str(&refusal.object).unwrap_or_default();
+        let refused = RefusedUse { kind: &refusal.kind, rule: &refusal.pointer, object: &object };
+        let is_ours = refusal.digest == document.digest
+            && Want::of(text, &operations).is_some_and(|want| want.is_about(text, &refused));
         let program =
             if refusal.program.is_empty() { "a program that is not known" } else { &refusal.program };
         let times = if seen.count == 1 { "once".to_owned() } else { format!("{} times", seen.count) };

@@ -175,15 +175,17 @@ impl Start {
     /// Reads the first line.
     ///
     /// # Errors
-    /// The text is no first line, or of a newer version.
+    /// The text is no first line, or of another version.
     pub fn read(text: &[u8]) -> Result<Start, StartError> {
         #[derive(Deserialize)]
         struct Version {
             journal: u64,
         }
         let version: Version = serde_json::from_slice(text).map_err(|_| StartError::NoJournal)?;
-        if version.journal > VERSION {
-            return Err(StartError::Newer(version.journal));
+        match version.journal {
+            0 => return Err(StartError::Never),
+            version if version > VERSION => return Err(StartError::Newer(version)),
+            _ => {}
         }
         serde_json::from_slice(text).map_err(|error| StartError::Malformed(plain(&error)))
     }
@@ -221,6 +223,8 @@ impl std::error::Error for LineError {}
 pub enum StartError {
     /// The text has no version.
     NoJournal,
+    /// The text is of version 0.
+    Never,
     /// The text is of this newer version.
     Newer(u64),
     /// A key is missing, or a value has another type: the message of serde_json.
@@ -233,6 +237,7 @@ impl fmt::Display for StartError {
             StartError::NoJournal => {
                 f.write_str("is no journal: its first line has to begin {\"journal\":1,\"run\":…")
             }
+            StartError::Never => write!(f, "version 0 of the journal never was; expected {VERSION}"),
             StartError::Newer(version) => write!(
                 f,
                 "version {version} of the journal is newer than this remit, which reads {VERSION}; use a newer remit"

@@ -15,7 +15,7 @@ use super::changes::{ProfileChange, changes};
 use super::{InputFault, Unusable};
 use crate::event::newer::NewerEvents;
 use crate::event::stream::{BoundedLines, Origin, Provenance};
-use crate::event::{PatchOp, Want};
+use crate::event::{PatchOp, RefusedUse, Want};
 use crate::profile::{self, Document};
 use crate::visible::counted;
 
@@ -49,6 +49,10 @@ struct EventKeys {
     policy: PolicyKeys,
     #[serde(default)]
     kind: String,
+    #[serde(default)]
+    object: Value,
+    #[serde(default)]
+    rule: String,
     #[serde(default)]
     hint: Value,
 }
@@ -162,7 +166,11 @@ impl<'d> Amendment<'d> {
             return;
         }
         let operations = serde_json::from_value::<Vec<PatchOp>>(event.hint.clone());
+        let refused = RefusedUse { kind: &event.kind, rule: &event.rule, object: &event.object };
         match operations.ok().and_then(|operations| Want::of(&self.value, &operations)) {
+            Some(want) if !event.object.is_null() && !want.is_about(&self.value, &refused) => {
+                self.left_out.push(left_out("is for something else than what was refused"));
+            }
             Some(want) => drop(self.taken.insert(text, (at.to_owned(), want))),
             None => self.left_out.push(left_out("is none that remit gives for this profile")),
         }
@@ -309,6 +317,30 @@ mod tests {
             let at = format!("events:{}: k: the hint for ", number + 1);
             let pointer = hints[number][0]["path"].as_str().unwrap_or_default();
             assert!(line.starts_with(&format!("{at}{pointer} is none that remit gives")), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_hint_of_something_else_is_left_out() {
+        let document = document();
+        let digest = &document.digest;
+        let line = |path: &str, access: Value| {
+            let object = json!({ "path": path, "access": access });
+            let hint = json!([{ "op": "add", "path": "/files", "value": [{ "path": "/srv", "allow": ["read", "write"] }] }]);
+            format!(
+                r#"{{"remit":1,"event":"violation","kind":"file","rule":"/files","policy":{{"digest":"{digest}"}},"object":{object},"hint":{hint}}}"#
+            )
+        };
+        for (line, is_taken) in [
+            (line("/srv", json!(["read", "write"])), true),
+            (line("/srv/x", json!(["read", "write"])), false),
+            (line("/srv", json!(["read"])), false),
+        ] {
+            let mut amendment = Amendment::of(&document, &[]);
+            amendment.take("events", line.as_bytes()).expect("events");
+            let found = amendment.finish().expect("valid");
+            assert_eq!((found.changes.is_empty(), found.left_out.len()), (!is_taken, usize::from(!is_taken)));
+            assert!(found.left_out.iter().all(|line| line.ends_with("something else than what was refused")));
         }
     }
 

@@ -65,6 +65,7 @@ pub use index::ProgramIndex;
 pub use layers::{Layer, LayerState};
 pub(crate) use mediated::WRITES;
 pub use provenance::{Births, FileProvenance};
+pub use routes::options as options_without_routes;
 pub use startup::{NotifyTransport, Startup};
 pub use step::Step;
 

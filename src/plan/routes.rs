@@ -43,7 +43,7 @@ const REFUSED: [(u64, &[u64]); 3] = [
 ];
 
 /// The alternatives of setsockopt(2) that allow every other option.
-pub(super) fn options() -> Alternatives {
+pub fn options() -> Alternatives {
     let not = |arg, values: &[u64]| Condition { arg, test: Test::NotIn(values.to_vec()) };
     let levels = REFUSED.map(|(level, _)| level);
     let of_level = |(level, options): (u64, &[u64])| vec![one_of(1, &[level]), not(2, options)];

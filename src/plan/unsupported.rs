@@ -2,7 +2,7 @@
 //! is read and then ignored.
 
 use super::{PlanError, PlanFault};
-use crate::profile::{Endpoint, Mode, Profile};
+use crate::profile::{Mode, Profile};
 
 /// Refuses the first key of the profile that is not supported.
 pub(super) fn refuse(profile: &Profile, mode: Mode) -> Result<(), PlanError> {
@@ -21,9 +21,7 @@ pub(super) fn refuse(profile: &Profile, mode: Mode) -> Result<(), PlanError> {
 fn network(profile: &Profile) -> Result<(), PlanError> {
     for (side, entries) in [("listen", &profile.network.listen), ("connect", &profile.network.connect)] {
         for (index, entry) in entries.iter().enumerate() {
-            if let Endpoint::Udp(address) = &entry.what
-                && (address.network.is_some() || address.ports != (0, u16::MAX))
-            {
+            if entry.what.is_refused_at_start() {
                 return Err(PlanError::at(format!("/network/{side}/{index}"), PlanFault::Udp));
             }
         }

@@ -53,8 +53,9 @@ impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: ", self.line, self.column)?;
         if !self.pointer.is_empty() {
-            // A key is the author's, and may hold anything: the message stays one line.
-            write!(f, "{}: ", self.pointer.escape_debug())?;
+            // A key is the author's, and may hold anything: the message stays one short line.
+            let (shown, rest) = cut(&self.pointer);
+            write!(f, "{}{rest}: ", shown.escape_debug())?;
         }
         f.write_str(&self.message)
     }
@@ -236,10 +237,16 @@ impl std::error::Error for UnfinishedEscape {}
 
 /// Text of the document for a message: quoted, on one line, and cut where it is long.
 pub(super) fn quoted(text: &str) -> String {
+    let (shown, rest) = cut(text);
+    format!("{shown:?}{rest}")
+}
+
+/// What is shown of a text, and an ellipsis where that is not all.
+fn cut(text: &str) -> (&str, &'static str) {
     const SHOWN: usize = 80;
     match text.char_indices().nth(SHOWN) {
-        None => format!("{text:?}"),
-        Some((cut, _)) => format!("{:?}…", &text[..cut]),
+        None => (text, ""),
+        Some((cut, _)) => (&text[..cut], "…"),
     }
 }
 

@@ -387,6 +387,13 @@ pub enum Endpoint {
     UnixAbstract(String),
 }
 
+impl Endpoint {
+    /// Whether it is UDP by port or address, with which this version refuses to start.
+    pub fn is_refused_at_start(&self) -> bool {
+        matches!(self, Endpoint::Udp(rule) if rule.network.is_some() || rule.ports != (0, u16::MAX))
+    }
+}
+
 /// An address, or any, and ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressRule {

@@ -6,6 +6,7 @@ use super::error::ReadError;
 use super::located::{Located, Object};
 use super::{Entry, text};
 use crate::ids::{Gid, Uid};
+use crate::visible::is_hidden;
 
 /// An absolute path, without `.` and `..`.
 pub(super) fn path(place: &Located) -> Result<PathBuf, ReadError> {
@@ -36,7 +37,7 @@ pub(super) fn count(place: &Located) -> Result<u32, ReadError> {
 pub(super) fn why(object: &Object) -> Result<Option<String>, ReadError> {
     object.read("why", |place| {
         let why = place.string("a reason")?;
-        if why.trim().is_empty() {
+        if why.chars().all(|c| c.is_whitespace() || is_hidden(c)) {
             return Err(place.error("gives no reason; write one or leave \"why\" out"));
         }
         Ok(why.to_owned())

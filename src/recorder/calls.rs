@@ -79,7 +79,7 @@ impl Kind {
             | Handler::NotImplemented
             | Handler::Plain => match syscall.privilege {
                 _ if FIRST_CALLS.contains(&syscall.name) => Kind::First,
-                Privilege::Needed(_) | Privilege::Sometimes(_) => Kind::Privileged,
+                Privilege::Needed(_) | Privilege::Mostly(_) | Privilege::Sometimes(_) => Kind::Privileged,
                 Privilege::None => Kind::Plain,
             },
         }

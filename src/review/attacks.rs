@@ -272,7 +272,7 @@ fn of_calls(input: &ReviewInput, calls: &[&str], good: &str, bad: &str) -> Attac
 
 /// Whether a call may be made, and the capability that it needs is granted.
 fn works(input: &ReviewInput, call: &str) -> bool {
-    let needed = syscalls::privileged(call);
+    let needed = syscalls::refused_without(call);
     input.calls.has(call)
         && needed.is_none_or(|needed| input.profile.capabilities.iter().any(|entry| entry.what == needed))
 }

@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use super::conditions::{RegisterTest, is_covered, without};
+use super::conditions::{RegisterTest, both, is_covered, without};
+use super::network;
 use super::permission::Permitted;
-use crate::plan::{LAUNCH, LOADER};
+use crate::plan::{LAUNCH, LOADER, options_without_routes};
 use crate::profile::{Endpoint, Profile, Ready, SyscallRule};
 use crate::syscalls::{self, Condition, Handler, Test, groups};
 
@@ -290,6 +291,12 @@ impl Gatherer<'_> {
         decided_by: Option<&'static str>,
         early: bool,
     ) {
+        let alternatives = match syscalls::handler(call) {
+            Handler::SocketOption if network::names_addresses(self.profile) => {
+                both(&alternatives, &WITHOUT_ROUTES)
+            }
+            _ => alternatives,
+        };
         let lasting = if early { alternatives } else { self.lasting(call, alternatives) };
         if lasting.is_empty() {
             return;
@@ -313,6 +320,12 @@ impl Gatherer<'_> {
         })
     }
 }
+
+/// The socket options that lead a connection nowhere else than to its address.
+static WITHOUT_ROUTES: LazyLock<Vec<Vec<RegisterTest>>> = LazyLock::new(|| {
+    let each = |all: Vec<Condition>| all.iter().map(|one| RegisterTest::of("setsockopt", one)).collect();
+    options_without_routes().into_iter().map(each).collect()
+});
 
 /// The calls of a group with their tests.
 type CallsOfGroup = BTreeMap<&'static str, Vec<Vec<RegisterTest>>>;

@@ -65,11 +65,6 @@ impl RegisterTest {
         };
         RegisterTest { arg: self.arg, values }
     }
-
-    /// Whether every value that satisfies this test satisfies the other.
-    fn implies(&self, other: &RegisterTest) -> bool {
-        self.arg == other.arg && self.values.is_within(&other.values)
-    }
 }
 
 impl RegisterValues {
@@ -110,8 +105,7 @@ impl RegisterValues {
 /// Whether registers that satisfy `alternative` satisfy one of `others`. It may say no where only
 /// several alternatives with masks together cover it; it never says yes wrongly.
 pub(super) fn is_covered(alternative: &[RegisterTest], others: &[Vec<RegisterTest>]) -> bool {
-    let implied =
-        |other: &Vec<RegisterTest>| other.iter().all(|test| alternative.iter().any(|own| own.implies(test)));
+    let implied = |other: &Vec<RegisterTest>| other.iter().all(|test| are_within(alternative, test));
     if alternative.iter().any(|test| test.values == In(BTreeSet::new())) || others.iter().any(implied) {
         return true;
     }
@@ -143,6 +137,16 @@ pub(super) fn is_covered(alternative: &[RegisterTest], others: &[Vec<RegisterTes
     })
 }
 
+/// Whether registers that satisfy all of these tests satisfy another. Each value that it leaves out may
+/// be left out by one of its own.
+fn are_within(alternative: &[RegisterTest], other: &RegisterTest) -> bool {
+    let mut own = alternative.iter().filter(|own| own.arg == other.arg);
+    match &other.values {
+        NotIn(out) => out.iter().all(|value| own.clone().any(|own| !own.values.has(*value))),
+        values => own.any(|own| own.values.is_within(values)),
+    }
+}
+
 /// Whether single tests of this register have all values but those of `out`.
 fn fills(arg: u8, out: &BTreeSet<u64>, others: &[Vec<RegisterTest>]) -> bool {
     let single = || {
@@ -167,6 +171,18 @@ pub(super) fn without(alternative: &[RegisterTest], taken: &[RegisterTest]) -> V
         left
     };
     taken.iter().map(with).filter(|left| !is_empty(left)).map(joined).collect()
+}
+
+/// What satisfies an alternative of each of two.
+pub(super) fn both(one: &[Vec<RegisterTest>], other: &[Vec<RegisterTest>]) -> Vec<Vec<RegisterTest>> {
+    let with = |one: &Vec<RegisterTest>, more: &[RegisterTest]| {
+        more.iter().fold(one.clone(), |mut all, test| {
+            all.push(test.clone());
+            joined(all)
+        })
+    };
+    let all = one.iter().flat_map(|one| other.iter().map(move |other| with(one, other)));
+    all.filter(|one| !is_empty(one)).collect()
 }
 
 /// Whether no registers satisfy an alternative, as far as single pairs of tests show it.
@@ -247,6 +263,9 @@ mod tests {
         assert!(is_covered(&but(&[8]), &[but(&[7, 8]), one(&[7])]));
         assert!(is_covered(&one(&[5]), &[vec![]]), "any arguments");
         assert!(!is_covered(&[], &[one(&[5])]));
+        let without = vec![test(1, Masked { mask: !31, equals: 0 }), test(1, NotIn(list(&[25])))];
+        assert!(is_covered(&without, &[but(&[25, 36])]), "each by another test");
+        assert!(!is_covered(&without, &[but(&[25, 30])]));
         let two = vec![test(0, In(list(&[1]))), test(1, Masked { mask: 15, equals: 5 })];
         assert!(is_covered(&two, &[vec![test(0, In(list(&[1, 2])))]]));
         assert!(!is_covered(&[two[0].clone()], std::slice::from_ref(&two)));

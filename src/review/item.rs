@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use super::ProfileReview;
 use super::calls;
 use super::known::known;
-use super::line::{AllowingLine, allowing_line};
+use super::line::{AllowingLine, allowing_line, allowing_lines};
 use super::network;
 use super::permission::{Permission, Permitted, ProgramKey};
 use crate::event::Want;
+use crate::plan::PlanFault;
 use crate::profile::{
     self, Capability, Document, Endpoint, Entry, Rights, capabilities, capability_of, capability_word,
     endpoint_text, nearest,
@@ -92,11 +93,24 @@ pub fn explain(
     match &kind {
         Item::Pointer(_) | Item::Group(_) => {}
         Item::Path(path) => of_path(document, path, &permissions, &mut notes, &mut allowing),
+        Item::Endpoint(endpoint) if endpoint.is_refused_at_start() => {
+            notes.push(format!("With such an entry remit-init does not start: {}.", PlanFault::Udp));
+        }
         Item::Endpoint(endpoint) if !granted => {
             notes.push("Nothing allows it: bind and connect fail with EACCES, and each is an event.".into());
-            allowing = allowing_line(document, &Want::Connect(endpoint_text(endpoint)));
+            let calls = unlisted(document, &connecting(endpoint), &mut notes).into_iter().map(Want::Syscall);
+            let wants: Vec<Want> =
+                [Want::Connect(endpoint_text(endpoint))].into_iter().chain(calls).collect();
+            allowing = allowing_lines(document, &wants);
         }
-        Item::Endpoint(_) => {}
+        Item::Endpoint(endpoint) => {
+            let listens = permissions.iter().any(|one| matches!(one.what, Permitted::Listen(_)));
+            let connects = permissions.iter().any(|one| matches!(one.what, Permitted::Connect(_)));
+            let mut calls = if connects { connecting(endpoint) } else { vec!["socket"] };
+            calls.extend(listens.then_some("bind"));
+            let calls = unlisted(document, &calls, &mut notes).into_iter().map(Want::Syscall);
+            allowing = allowing_lines(document, &calls.collect::<Vec<_>>());
+        }
         Item::Call(call) => of_call(document, call, granted, &mut notes, &mut allowing),
         Item::Capability(one) => {
             notes.push("A capability is an upper bound: what the container lacks is not granted.".into());
@@ -204,6 +218,33 @@ fn concerns(item: &Item, one: &Permission) -> bool {
     }
 }
 
+/// The calls by which an app connects to an endpoint.
+fn connecting(endpoint: &Endpoint) -> Vec<&'static str> {
+    match endpoint {
+        Endpoint::Tcp(_) | Endpoint::UnixAny | Endpoint::UnixPath(_) | Endpoint::UnixAbstract(_) => {
+            vec!["socket", "connect"]
+        }
+        Endpoint::Udp(_) | Endpoint::Icmp | Endpoint::Netlink => vec!["socket"],
+    }
+}
+
+/// Those of these calls that an exact profile does not list, which its sections do not bring.
+fn unlisted(document: &Document, calls: &[&str], notes: &mut Vec<String>) -> Vec<String> {
+    if !document.profile.syscalls.exact {
+        return Vec::new();
+    }
+    let allowed = calls::AllowedCalls::of(&document.profile);
+    let missing: Vec<String> =
+        calls.iter().filter(|call| !allowed.has(call)).map(|call| (*call).to_owned()).collect();
+    if !missing.is_empty() {
+        notes.push(format!(
+            "The list of calls is exact, and has no {}: without it the section grants nothing.",
+            missing.join(" and no ")
+        ));
+    }
+    missing
+}
+
 fn of_path(
     document: &Document,
     path: &Path,
@@ -223,10 +264,20 @@ fn of_path(
     if !runs {
         notes.push("It is no program: an exec of it fails with EACCES, and is an event.".into());
     }
+    let is_file = |one: &Permission| matches!(one.what, Permitted::File { .. } | Permitted::Elsewhere(_));
+    if found.iter().any(is_file) && !opens(document) {
+        notes.push("The list of calls is exact, and has none that opens files.".into());
+    }
     if !runs && !found.iter().any(reads) {
         notes.push("It may not be read: an open fails with EACCES.".into());
         *allowing = allowing_line(document, &Want::File { path: path.to_owned(), rights: Rights::READ });
     }
+}
+
+/// Whether the profile has a call that opens files.
+fn opens(document: &Document) -> bool {
+    let allowed = calls::AllowedCalls::of(&document.profile);
+    ["open", "openat", "openat2"].iter().any(|call| allowed.has(call))
 }
 
 fn of_call(
@@ -239,8 +290,13 @@ fn of_call(
     if let Some(danger) = calls::danger(call) {
         notes.push(format!("It is one of those with which attacks begin: {danger}."));
     }
-    if let Some(needed) = syscalls::privileged(call) {
+    if let Some(needed) = syscalls::refused_without(call) {
         notes.push(format!("It can do nothing without the capability {}.", capability_word(needed)));
+    } else if let Some(needed) = syscalls::privileged(call) {
+        notes.push(format!(
+            "For a part of it the kernel requires the capability {}.",
+            capability_word(needed)
+        ));
     }
     if let Some(class) = syscalls::class(call) {
         let others: Vec<&str> = class.calls().filter(|other| *other != call).collect();

@@ -1,6 +1,8 @@
 //! The exact change of a profile that would allow something: the JSON Patch, and the lines of the
 //! profile as they would stand.
 
+use serde_json::Value;
+
 use crate::event::{PatchOp, Want, hint};
 use crate::profile::{self, Document};
 
@@ -18,15 +20,30 @@ pub struct AllowingLine {
 
 /// What would allow a use; `None` where the profile allows it, or no profile can.
 pub fn allowing_line(document: &Document, want: &Want) -> Option<AllowingLine> {
-    let patch = hint(&document.value(), want);
+    allowing_lines(document, std::slice::from_ref(want))
+}
+
+/// What would allow several uses at once.
+pub fn allowing_lines(document: &Document, wants: &[Want]) -> Option<AllowingLine> {
+    let mut value = document.value();
+    let mut patch = Vec::new();
+    for want in wants {
+        let operations = hint(&value, want);
+        apply(&mut value, &operations)?;
+        patch.extend(operations);
+    }
     if patch.is_empty() { None } else { of_patch(document, patch) }
+}
+
+fn apply(value: &mut Value, patch: &[PatchOp]) -> Option<()> {
+    let operations: json_patch::Patch = serde_json::from_value(serde_json::to_value(patch).ok()?).ok()?;
+    json_patch::patch(value, &operations).ok()
 }
 
 /// The lines of a hint; `None` where what comes of it is no valid profile.
 pub fn of_patch(document: &Document, patch: Vec<PatchOp>) -> Option<AllowingLine> {
     let mut value = document.value();
-    let operations: json_patch::Patch = serde_json::from_value(serde_json::to_value(&patch).ok()?).ok()?;
-    json_patch::patch(&mut value, &operations).ok()?;
+    apply(&mut value, &patch)?;
     let after = profile::read(value.to_string().as_bytes()).ok()?;
     let (old, new) = (profile::write(&document.profile), profile::write(&after.profile));
     let plain = |line: &str| line.trim().trim_end_matches(',').to_owned();

@@ -26,6 +26,13 @@ pub(super) fn permissions(profile: &Profile) -> Vec<Made> {
     .concat()
 }
 
+/// Whether some entry has an address: then socket options that lead elsewhere are refused.
+pub(super) fn names_addresses(profile: &Profile) -> bool {
+    let network = &profile.network;
+    let mut entries = network.listen.iter().chain(&network.connect);
+    entries.any(|entry| matches!(&entry.what, Endpoint::Tcp(rule) if rule.network.is_some()))
+}
+
 /// Whether the entries of one side permit an endpoint together.
 pub(super) fn covers(list: &[Entry<Endpoint>], wanted: &Endpoint) -> bool {
     let all = || list.iter().map(|entry| &entry.what);

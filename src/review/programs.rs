@@ -62,6 +62,18 @@ impl<'p> ListedPrograms<'p> {
         })
     }
 
+    /// Whether all that may run an entry of another profile may run this one of ours.
+    fn is_reached(&self, own: usize, other: &ListedPrograms, wanted: &Program) -> bool {
+        let names = |caller: &Program, program: &Program| {
+            caller.may_run.iter().any(|transition| leads_to(&transition.what, program))
+        };
+        let mut callers = other.programs.iter().filter(|caller| names(caller, wanted));
+        callers.all(|caller| {
+            let entries = self.entries(&ProgramKey::of(caller));
+            entries.iter().any(|entry| names(&self.programs[*entry], &self.programs[own]))
+        })
+    }
+
     /// Every permission of programs at these keys: what no entry of the profile covers gives none.
     pub(super) fn permissions(&self, keys: &BTreeSet<ProgramKey>) -> Vec<Made> {
         let under = self.keys_under(keys);
@@ -109,7 +121,11 @@ impl<'p> ListedPrograms<'p> {
             let (own, first) = (self.entries(key), all.len());
             for index in other.entries(key) {
                 let wanted = &other.programs[index];
-                let nearest = own.iter().min_by_key(|own| lacks(&self.programs[**own], wanted, key)).copied();
+                let lacks = |own: &&usize| lacks(&self.programs[**own], wanted, key);
+                // By an entry that its callers may not run, they get nothing.
+                let reached =
+                    own.iter().filter(|one| own.len() == 1 || self.is_reached(**one, other, wanted));
+                let nearest = reached.min_by_key(lacks).or_else(|| own.iter().min_by_key(lacks)).copied();
                 for made in other.of_entry(key, index, &under) {
                     let is_covered = match (&made.0, nearest) {
                         (Permitted::Transition { to, .. }, Some(nearest)) => self.runs(nearest, to),
@@ -206,7 +222,8 @@ fn pins(key: &ProgramKey, program: &Program) -> Vec<(Permitted, String)> {
     if let Some(interpreter) = &program.interpreter {
         put(Permitted::Interpreter(key.clone(), interpreter.clone()), "/interpreter".into());
     }
-    if matches!(program.place, ProgramPlace::Path(_)) {
+    // A directory's entry pins no file's content.
+    if !key.beneath {
         let below = if program.sha256.is_some() { "/sha256" } else { "" };
         put(Permitted::Content(key.clone(), program.sha256.clone()), below.into());
     }

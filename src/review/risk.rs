@@ -303,7 +303,7 @@ fn of_call(
     if let Some(section) = decided_by {
         return (Low, format!("`{section}` decides on what it acts"));
     }
-    if let Some(needed) = syscalls::privileged(call)
+    if let Some(needed) = syscalls::refused_without(call)
         && !profile.capabilities.iter().any(|entry| entry.what == needed)
     {
         return (Low, format!("the kernel refuses it without {}", capability_word(needed)));

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::calls::AllowedCalls;
+use super::network::names_addresses;
 use super::random::{RandomProfile, random, read, with_one_more};
 use super::*;
 use crate::event::{PatchOp, Want, hint};
@@ -213,6 +215,15 @@ fn a_comparison_without_additions_is_right_for_every_use() {
     assert!(found > 500 && silent < ROUNDS / 2, "{found} uses, {silent} without an addition");
 }
 
+/// What the second permits no more. The first entry with an address takes the socket options away that
+/// redirect a connection.
+fn removed(one: &Document, more: &Document) -> Vec<Permitted> {
+    let narrows = !names_addresses(&one.profile) && names_addresses(&more.profile);
+    let is_options = |what: &Permitted| matches!(what, Permitted::Call { call: "setsockopt", .. });
+    let removed = diff(one, more).removed.into_iter().map(|one| one.what);
+    removed.filter(|what| !(narrows && is_options(what))).collect()
+}
+
 #[test]
 fn an_entry_more_never_removes_anything() {
     let mut source = RandomProfile(17);
@@ -223,8 +234,8 @@ fn an_entry_more_never_removes_anything() {
         }
         for _ in 0..3 {
             let more = with_one_more(&one, &mut source);
-            let found = diff(&one, &more);
-            assert!(found.removed.is_empty(), "{:?}\n{}\n{}", whats(&found.removed), one.text, more.text);
+            let removed = removed(&one, &more);
+            assert!(removed.is_empty(), "{removed:?}\n{}\n{}", one.text, more.text);
             one = more;
         }
     }
@@ -300,7 +311,8 @@ fn additions_of_amend_are_additions() {
             assert!(found.grants_more() || covered || listens || elsewhere, "{want:?}\n{}", one.text);
             // An entry of its own may be narrower than that of the directory it lies below.
             if !matches!(want, Want::Program { .. }) {
-                assert!(found.removed.is_empty(), "{want:?}: {:?}\n{}", whats(&found.removed), one.text);
+                let removed = removed(&one, &more);
+                assert!(removed.is_empty(), "{want:?}: {removed:?}\n{}", one.text);
             }
         }
     }
@@ -322,6 +334,61 @@ fn an_entry_of_its_own_may_be_narrower_than_the_directory() {
     );
     assert!(any, "{:?}", whats(&found.added));
     assert!(!diff(&wide, &narrow).grants_more(), "{:?}", whats(&diff(&wide, &narrow).added));
+}
+
+/// What the second of two lists of programs permits more, by its kind.
+fn more_kinds(before: Value, after: Value) -> Vec<&'static str> {
+    let of =
+        |programs: Value| read(&json!({ "remit": 1, "name": "x", "programs": programs })).expect("valid");
+    diff(&of(before), &of(after)).added.iter().map(|one| one.what.kind()).collect()
+}
+
+#[test]
+fn a_directory_pins_the_content_of_no_file() {
+    let pinned = json!([{ "beneath": "/srv", "entry": true },
+        { "path": "/srv/a", "entry": true, "sha256": "0".repeat(64) }]);
+    let below = json!([{ "beneath": "/srv", "entry": true }]);
+    assert_eq!(more_kinds(pinned.clone(), below.clone()), ["content"]);
+    assert_eq!(more_kinds(below, pinned), [""; 0]);
+}
+
+#[test]
+fn without_an_address_socket_options_redirect_connections() {
+    let of = |network: Value| {
+        read(&json!({ "remit": 1, "name": "x", "programs": [{ "path": "/app", "entry": true }], "network": network }))
+            .expect("valid")
+    };
+    let addressed = of(json!({ "listen": ["tcp/127.0.0.1:80"], "connect": ["tcp/80"] }));
+    let ports = of(json!({ "connect": ["tcp/80"] }));
+    let found = diff(&addressed, &ports);
+    let is_options = |what: &Permitted| matches!(what, Permitted::Call { call: "setsockopt", .. });
+    assert!(found.added.len() == 1 && is_options(&found.added[0].what), "{:?}", whats(&found.added));
+    let back = diff(&ports, &addressed);
+    assert!(!back.added.iter().any(|one| is_options(&one.what)), "{:?}", whats(&back.added));
+    // As the filter of the plan has it: SO_BINDTODEVICE, IP_OPTIONS and SO_KEEPALIVE.
+    let allows = |document: &Document, level: u64, option: u64| {
+        let calls = AllowedCalls::of(&document.profile);
+        let registers = [0, level, option];
+        calls
+            .named("setsockopt")
+            .flat_map(|one| one.alternatives.clone())
+            .any(|one| one.iter().all(|test| test.values.has(registers[usize::from(test.arg)])))
+    };
+    for (level, option, is_route) in [(1, 25, true), (0, 4, true), (1, 9, false), (6, 1, false)] {
+        assert_eq!((allows(&addressed, level, option), allows(&ports, level, option)), (!is_route, true));
+    }
+}
+
+#[test]
+fn of_directories_in_each_other_the_one_that_the_caller_may_run_decides() {
+    let programs = |args: Value| {
+        let mut inner = json!({ "beneath": "/a/b" });
+        args.as_array().into_iter().for_each(|list| inner["args"] = json!(list));
+        json!([{ "path": "/a/b/y", "entry": true, "may_run": ["/a/b"] }, { "beneath": "/a" }, inner])
+    };
+    let (some, any) = (programs(json!([["p"]])), programs(json!(null)));
+    assert_eq!(more_kinds(some.clone(), any.clone()), ["arguments"]);
+    assert_eq!(more_kinds(any, some), [""; 0]);
 }
 
 #[test]

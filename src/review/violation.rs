@@ -7,14 +7,14 @@ mod signals;
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::calls;
 use super::input::ReviewInput;
 use super::line::{AllowingLine, of_patch};
 use super::places::{TextPlace, TextPlaces};
-use crate::event::{PatchOp, VERSION, Want};
+use crate::event::{PatchOp, RefusedUse, VERSION, Want};
 use crate::profile::Document;
 
 pub use signals::{IntrusionSignal, Points};
@@ -81,7 +81,7 @@ pub struct EventPolicy {
 }
 
 /// What a violation is about.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct EventObject {
     /// A file or program.
     #[serde(default)]
@@ -262,11 +262,19 @@ pub fn explain(document: &Document, event: &ViolationEvent, start: &StartContext
         });
     }
     let operations = serde_json::from_value::<Vec<PatchOp>>(event.hint.clone()).unwrap_or_default();
-    // Only a hint that remit itself gives for this very profile: a line of a log may be the app's.
-    let is_true = is_ours && Want::of(&document.value(), &operations).is_some();
-    let allowing = if is_true { of_patch(document, operations.clone()) } else { None };
-    if !operations.is_empty() && !is_true && is_ours {
-        notes.push("The event's hint is none that remit gives for this profile, so it is not shown: the line may not be remit's.".into());
+    // Only a hint that remit itself gives for this very profile and use: a line of a log may be the app's.
+    let profile = document.value();
+    let object = serde_json::to_value(&event.object).unwrap_or_default();
+    let refused = RefusedUse { kind: &event.kind, rule: &event.rule, object: &object };
+    let want = Want::of(&profile, &operations).filter(|_| is_ours);
+    let is_about = want.as_ref().is_some_and(|want| want.is_about(&profile, &refused));
+    let allowing = if is_about { of_patch(document, operations.clone()) } else { None };
+    if !operations.is_empty() && is_ours && !is_about {
+        let why = match want {
+            Some(_) => "for something else than what was refused",
+            None => "none that remit gives for this profile",
+        };
+        notes.push(format!("The event's hint is {why}, so it is not shown: the line may not be remit's."));
     }
     if operations.is_empty() {
         notes.push("It has no hint: no profile can allow just this.".into());

@@ -176,8 +176,8 @@ pub fn width(call: &str, arg: u8) -> Option<Width> {
     find(call)?.args.get(usize::from(arg))?.width()
 }
 
-/// The capability without which a call can do nothing, or next to nothing; `None` where that
-/// depends on the arguments, on limits or on the other process.
+/// The capability that a call needs, but perhaps for a part of it; `None` where that depends on the
+/// arguments, on limits or on the other process.
 pub fn privileged(call: &str) -> Option<Capability> {
     find(call)?.needs()
 }
@@ -185,6 +185,11 @@ pub fn privileged(call: &str) -> Option<Capability> {
 /// Whether a capability decides some uses of a call, or all of them.
 pub fn has_privilege(call: &str) -> bool {
     find(call).is_some_and(|call| call.privilege != Privilege::None)
+}
+
+/// The capability without which the kernel refuses a call, or all of it but next to nothing.
+pub fn refused_without(call: &str) -> Option<Capability> {
+    find(call)?.refused_without()
 }
 
 /// The calls that give the same power as this one, if there are others.

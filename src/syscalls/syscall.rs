@@ -227,6 +227,9 @@ pub enum Privilege {
     /// Without it the call can do nothing, or next to nothing: a setuid to the caller's own saved id,
     /// a chown to the caller's own group.
     Needed(Capability),
+    /// Whether it needs it depends on flags (a user namespace), on whose the object is, or on a setting
+    /// of the kernel (kernel.perf_event_paranoid, kernel.unprivileged_bpf_disabled, kernel.dmesg_restrict).
+    Mostly(Capability),
     /// A group contains the call, and it needs the capability for some arguments, files or processes.
     /// A learning run notifies it where the app can have the capability.
     Sometimes(Capability),
@@ -312,11 +315,19 @@ impl Syscall {
         self.positions(Arg::Path).map(usize::from).map(move |at| (dirfd(at), at))
     }
 
-    /// The capability without which it can do nothing.
+    /// The capability that it needs, but perhaps for a part of it.
     pub const fn needs(&self) -> Option<Capability> {
         match self.privilege {
-            Privilege::Needed(capability) => Some(capability),
+            Privilege::Needed(capability) | Privilege::Mostly(capability) => Some(capability),
             Privilege::None | Privilege::Sometimes(_) => None,
+        }
+    }
+
+    /// The capability without which the kernel refuses it.
+    pub const fn refused_without(&self) -> Option<Capability> {
+        match self.privilege {
+            Privilege::Needed(capability) => Some(capability),
+            Privilege::None | Privilege::Mostly(_) | Privilege::Sometimes(_) => None,
         }
     }
 }
@@ -370,6 +381,10 @@ impl Syscall {
 
     pub(super) const fn needs_always(self, capability: Capability) -> Syscall {
         Syscall { privilege: Privilege::Needed(capability), ..self }
+    }
+
+    pub(super) const fn needs_mostly(self, capability: Capability) -> Syscall {
+        Syscall { privilege: Privilege::Mostly(capability), ..self }
     }
 
     pub(super) const fn may_need(self, capability: Capability) -> Syscall {

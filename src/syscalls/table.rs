@@ -9,7 +9,7 @@
 //! - `group` is for a call that every program, or every user of files or sockets, may make
 //!   whatever its arguments. A call with conditions is in [`groups`](super::groups).
 //! - `class` is for a call that gives no power beyond another.
-//! - `needs_always` and `may_need` are from capabilities(7).
+//! - `needs_always`, `needs_mostly` and `may_need` are from capabilities(7) and the call's own page.
 //! - `unnotified` and `untraced` are for a call that must not be notified, or need not be traced.
 
 use caps::Capability;
@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Syscall] = &[
     call("alarm", &[]).group(Purpose::Time),
     call("arch_prctl", &[Int, Varies]),
     call("bind", &[Fd, Sockaddr, Int]).handler(Handler::Bind).group(Purpose::Listening),
-    call("bpf", &[Int, Pointer, Int]).needs_always(Capability::CAP_BPF),
+    call("bpf", &[Int, Pointer, Int]).needs_mostly(Capability::CAP_BPF),
     call("brk", &[]).group(Purpose::Memory).untraced(),
     call("cachestat", &[]).since(6, 5),
     call("capget", &[]).group(Purpose::Identity),
@@ -225,7 +225,7 @@ pub(super) const ROWS: &[Syscall] = &[
     call("openat", &[Dirfd, Path, Flags, Mode]).handler(Handler::Open).group(Purpose::Opening),
     call("openat2", &[Dirfd, Path, Pointer, Long]).since(5, 6).handler(Handler::Open).group(Purpose::Opening),
     call("pause", &[]).group(Purpose::Signals),
-    call("perf_event_open", &[Pointer, Pid, Int, Fd, LongFlags]).needs_always(Capability::CAP_PERFMON),
+    call("perf_event_open", &[Pointer, Pid, Int, Fd, LongFlags]).needs_mostly(Capability::CAP_PERFMON),
     call("personality", &[Int]).handler(Handler::Personality),
     call("pidfd_getfd", &[Fd, Int, Flags]).since(5, 6),
     call("pidfd_open", &[Pid, Flags]).since(5, 3).handler(Handler::PidfdOpen).group(Purpose::Signals),
@@ -252,8 +252,8 @@ pub(super) const ROWS: &[Syscall] = &[
     call("pwrite64", &[Fd, Pointer, Long, Long]).group(Purpose::Descriptors).class(Class::Write).untraced(),
     call("pwritev", &[]).group(Purpose::Descriptors).class(Class::Write).untraced(),
     call("pwritev2", &[]).group(Purpose::Descriptors).class(Class::Write),
-    call("quotactl", &[Int, Path, Int, Pointer]).needs_always(Capability::CAP_SYS_ADMIN),
-    call("quotactl_fd", &[Fd, Int, Int, Pointer]).since(5, 14).needs_always(Capability::CAP_SYS_ADMIN),
+    call("quotactl", &[Int, Path, Int, Pointer]).needs_mostly(Capability::CAP_SYS_ADMIN),
+    call("quotactl_fd", &[Fd, Int, Int, Pointer]).since(5, 14).needs_mostly(Capability::CAP_SYS_ADMIN),
     call("read", &[Fd, Pointer, Long]).group(Purpose::Descriptors).class(Class::Read).untraced(),
     call("readahead", &[]).group(Purpose::Descriptors),
     call("readlink", &[Path, Pointer, Int]).group(Purpose::StartAndEnd).class(Class::ReadLink),
@@ -313,7 +313,7 @@ pub(super) const ROWS: &[Syscall] = &[
     call("setgroups", &[Int, Pointer]).handler(Handler::SetGroups).needs_always(Capability::CAP_SETGID),
     call("sethostname", &[]).needs_always(Capability::CAP_SYS_ADMIN),
     call("setitimer", &[Int, Pointer, Pointer]).group(Purpose::Time),
-    call("setns", &[Fd, Flags]).handler(Handler::Root).needs_always(Capability::CAP_SYS_ADMIN),
+    call("setns", &[Fd, Flags]).handler(Handler::Root).needs_mostly(Capability::CAP_SYS_ADMIN),
     call("setpgid", &[Int, Pgid]).group(Purpose::Identity),
     call("setpriority", &[Int, PriorityTarget, Int]).handler(Handler::Schedule).may_need(Capability::CAP_SYS_NICE),
     call("setregid", &[Id, Id]).handler(Handler::SetGid).class(Class::TakeGroup).needs_always(Capability::CAP_SETGID),
@@ -350,7 +350,7 @@ pub(super) const ROWS: &[Syscall] = &[
     call("sync_file_range", &[Fd, Long, Long, Flags]).group(Purpose::Descriptors).class(Class::Flush),
     call("syncfs", &[]).group(Purpose::Disk),
     call("sysinfo", &[]).group(Purpose::Identity),
-    call("syslog", &[Int, Pointer, Int]).needs_always(Capability::CAP_SYSLOG),
+    call("syslog", &[Int, Pointer, Int]).needs_mostly(Capability::CAP_SYSLOG),
     call("tee", &[Fd, Fd, Long, Flags]).group(Purpose::Pipes).class(Class::MoveBytes),
     call("tgkill", &[Tgid, Tid, Signal]).handler(Handler::SignalThread).group(Purpose::Signals),
     call("time", &[]).group(Purpose::Time),
@@ -370,7 +370,7 @@ pub(super) const ROWS: &[Syscall] = &[
     call("uname", &[]).group(Purpose::Identity),
     call("unlink", &[Path]).handler(Handler::Change(Change::Remove)).group(Purpose::Names).class(Class::RemoveName),
     call("unlinkat", &[Dirfd, Path, Flags]).handler(Handler::Change(Change::Remove)).group(Purpose::Names).class(Class::RemoveName),
-    call("unshare", &[LongFlags]).handler(Handler::Root).needs_always(Capability::CAP_SYS_ADMIN),
+    call("unshare", &[LongFlags]).handler(Handler::Root).needs_mostly(Capability::CAP_SYS_ADMIN),
     call("uprobe", &[]).since(6, 18).group(Purpose::Probes).unnotified().untraced(),
     call("uretprobe", &[]).since(6, 11).group(Purpose::Probes).unnotified().untraced(),
     call("uselib", &[Path]),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::build::{profile_file, put};
+use super::build::profile_file;
+use super::check::without_digest;
+use super::staged::{StagedFile, refuse_inputs};
 use super::{Format, ToolError, VerbOutput, VerbResult, named_file};
 use crate::learn::amend::Amendment;
 use crate::visible;
@@ -39,10 +41,10 @@ const MOST_LEFT_OUT: usize = 100;
 
 pub(super) fn run(arguments: &AmendArguments) -> VerbResult {
     let document = profile_file(&arguments.profile)?;
-    let same = |path: &PathBuf| path.canonicalize().ok();
-    if same(&arguments.output).is_some_and(|path| Some(path) == same(&arguments.profile)) {
-        return Err(ToolError::Itself(arguments.output.clone()));
-    }
+    let output = || [&*arguments.output];
+    refuse_inputs(output(), [&*without_digest(&arguments.profile)])
+        .map_err(|_| ToolError::Itself(arguments.output.clone()))?;
+    refuse_inputs(output(), arguments.events.iter().map(PathBuf::as_path))?;
     let mut amendment = Amendment::of(&document, &arguments.nonce);
     for path in &arguments.events {
         let name = path.display().to_string();
@@ -50,7 +52,7 @@ pub(super) fn run(arguments: &AmendArguments) -> VerbResult {
         amendment.take(&name, BufReader::new(opened))?;
     }
     let found = amendment.finish()?;
-    put(&arguments.output, &found.text)?;
+    let proposal = StagedFile::write(&arguments.output, &found.text)?;
     let output = arguments.output.display().to_string();
     if arguments.format == Format::Json {
         let side = |added| -> Vec<&String> {
@@ -64,7 +66,7 @@ pub(super) fn run(arguments: &AmendArguments) -> VerbResult {
             "left_out": found.left_out,
             "notes": found.notes,
         });
-        return VerbOutput::success(answer.to_string());
+        return Ok(VerbOutput::plain(answer.to_string(), 0).with([proposal]));
     }
     let mut text = String::new();
     let mut line = |line: String| {
@@ -88,5 +90,5 @@ pub(super) fn run(arguments: &AmendArguments) -> VerbResult {
     for note in &found.notes {
         line(format!("note: {note}"));
     }
-    VerbOutput::success(text)
+    Ok(VerbOutput::plain(text, 0).with([proposal]))
 }

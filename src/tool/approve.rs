@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::check::without_digest;
-use super::staged::StagedFile;
+use super::staged::{StagedFile, refuse_inputs};
 use super::{VerbOutput, VerbResult, build};
 use crate::event::time::utc;
 use crate::gate::{Approval, lock};
@@ -34,20 +34,22 @@ pub(super) fn run(arguments: &ApproveArguments) -> VerbResult {
     let document = build::profile_file(&arguments.profile)?;
     let profile = without_digest(&arguments.profile);
     let path = arguments.lock.clone().unwrap_or_else(|| lock::beside(&profile));
+    refuse_inputs([&*path], [&*profile])?;
     let approval = Approval {
         profile_digest: document.digest,
         approved: utc(SystemTime::now()).chars().take_while(|c| *c != 'T').collect(),
         by: arguments.by.clone(),
         note: arguments.note.clone(),
     };
-    StagedFile::write(&path, &approval.text())?.put()?;
+    let lock = StagedFile::write(&path, approval.text())?;
     let by = approval.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
     let profile = profile.display();
-    VerbOutput::success(format!(
+    let text = format!(
         "{}: approves {profile} as {} ({}{by})\nthe shim accepts no other content with --profile {profile}@{}",
         path.display(),
         approval.profile_digest,
         approval.approved,
         approval.profile_digest
-    ))
+    );
+    Ok(VerbOutput::plain(text, 0).with([lock]))
 }

@@ -127,14 +127,13 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
         &decided.removed,
         &learned.notes,
     );
-    put(output, &text)?;
     let beside = beside(output);
-    put(&beside, &written)?;
+    let files = [StagedFile::write(output, &text)?, StagedFile::write(&beside, &written)?];
     let text = match arguments.format {
         Format::Text => report.text(output, &beside),
         Format::Json => report.json().to_string(),
     };
-    Ok(VerbOutput::plain(text, 0))
+    Ok(VerbOutput::plain(text, 0).with(files))
 }
 
 /// Adds the digests of the libraries that these runs loaded. Returns the notes for the user.
@@ -175,7 +174,7 @@ fn complete(learned: &mut Learned, observations: &Observations, arguments: &Maki
     let profile = &learned.profile;
     let arch = observations.learned_calls().arch.unwrap_or(Arch::THIS);
     if classes.is_empty() {
-        return if arguments.reach.names_file() {
+        return if arguments.reach.file().is_some() {
             fault("no class is named; --reach is for it".to_owned())
         } else {
             Ok(())
@@ -215,9 +214,4 @@ fn evidence_of(profile: &Path) -> Result<Option<evidence::Evidence>, ToolError> 
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(ToolError::File { path, error }),
     }
-}
-
-/// Writes a file: the whole new text, or the old file stays.
-pub(super) fn put(path: &Path, text: &str) -> Result<(), ToolError> {
-    StagedFile::write(path, text)?.put()
 }

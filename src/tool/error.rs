@@ -85,6 +85,8 @@ pub(super) enum ToolError {
     NoEvidence(PathBuf),
     /// A proposal would be written over the profile that it is for.
     Itself(PathBuf),
+    /// A file to write is one that is read.
+    IsInput(PathBuf),
     /// No profile of `remit profiles` has this name.
     NoProfile(String),
     /// The value of `--kernel` is no release.
@@ -244,6 +246,9 @@ impl fmt::Display for ToolError {
                 "{}: is the profile itself; a proposal is a file of its own, to be looked at first",
                 path.display()
             ),
+            ToolError::IsInput(path) => {
+                write!(f, "{}: is read too, and would be overwritten; name another file", path.display())
+            }
             ToolError::NoProfile(name) => {
                 let ready = READY.iter().map(|ready| ready.name);
                 let all: Vec<&str> = embedded::NAMES.into_iter().chain(ready).collect();

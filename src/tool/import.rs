@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use caps::Capability;
 use clap::ValueEnum;
 
-use super::{ToolError, VerbOutput, VerbResult, build, named_file, remarks};
+use super::{ToolError, VerbOutput, VerbResult, build, named_file, remarks, staged};
 use crate::enforce::probe;
 use crate::exchange::superset::{self, TargetMachine};
 use crate::exchange::{ConversionError, MAX_BYTES, apparmor, kubescape};
@@ -74,6 +74,8 @@ pub(super) fn run(arguments: &ImportArguments) -> VerbResult {
     let file = &arguments.file;
     let shown = if file == Path::new("-") { "stdin".to_owned() } else { file.display().to_string() };
     let failed = |error| ToolError::Exchange { name: shown.clone(), error };
+    let read = [Some(file), arguments.base.as_ref()].into_iter().flatten();
+    staged::refuse_inputs(arguments.output.as_deref(), read.map(PathBuf::as_path))?;
     let text = text(file)?;
     let entry = arguments.entry.as_deref().map(entry).transpose()?;
     let base = arguments.base.as_deref().map(build::profile_file).transpose()?;
@@ -99,7 +101,7 @@ pub(super) fn run(arguments: &ImportArguments) -> VerbResult {
     let made = imported.profile(name, entry.as_deref(), base, &mut omissions).map_err(failed)?;
     let mut text = profile::write(&made);
     if let Some(path) = &arguments.output {
-        build::put(path, &text)?;
+        staged::put(path, &text)?;
         text.clear();
     }
     remarks::print(&omissions, &notes);

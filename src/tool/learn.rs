@@ -12,6 +12,7 @@ use serde_json::json;
 use super::build::{self, Making, profile_file};
 use super::session::{RunEnd, Session, Until};
 use super::shim::Shim;
+use super::staged::put_all;
 use super::{Format, ToolError, VerbOutput, VerbResult};
 
 /// The arguments of `remit learn`.
@@ -80,10 +81,12 @@ pub(super) fn run(arguments: &LearnArguments) -> VerbResult {
     if let Some(fault) = fault {
         return Ok(unclean(arguments, &fault, &new));
     }
-    let answer =
-        build::build(&[journals.directory.clone()], &output, &arguments.making).map_err(|error| {
-            ToolError::NotBuilt { error: Box::new(error), journals: journals.directory.clone() }
-        })?;
+    let not_built =
+        |error| ToolError::NotBuilt { error: Box::new(error), journals: journals.directory.clone() };
+    let mut answer =
+        build::build(&[journals.directory.clone()], &output, &arguments.making).map_err(not_built)?;
+    // A run is not lost where stdout cannot be written.
+    put_all(std::mem::take(&mut answer.files)).map_err(not_built)?;
     journals.keep = arguments.keep.is_some();
     Ok(answer)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap_mangen::Man;
 
-use super::build::put;
+use super::staged::put;
 use super::{ToolError, VerbOutput, VerbResult};
 
 /// The arguments of `remit man`.

@@ -45,6 +45,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use self::error::ToolError;
 pub use self::ready::{READY, ReadyProfile};
+use self::staged::StagedFile;
 use crate::profile::schema;
 use crate::visible;
 
@@ -170,9 +171,11 @@ enum Format {
 /// The result of a verb: its output, or a one-line error.
 type VerbResult = Result<VerbOutput, ToolError>;
 
-/// The output of a verb, for stdout, and its exit code.
+/// The output of a verb, for stdout, its files, and its exit code.
 struct VerbOutput {
     text: String,
+    /// They take their places once stdout has the text.
+    files: Vec<StagedFile>,
     code: u8,
     /// No control character is in the text, but those of our own colours.
     is_escaped: bool,
@@ -185,12 +188,18 @@ impl VerbOutput {
 
     /// Text that may hold any character.
     fn plain(text: String, code: u8) -> VerbOutput {
-        VerbOutput { text, code, is_escaped: false }
+        VerbOutput { text, files: Vec::new(), code, is_escaped: false }
     }
 
     /// Text whose parts were escaped one by one, with colours between them.
     fn escaped(text: String, code: u8) -> VerbOutput {
-        VerbOutput { text, code, is_escaped: true }
+        VerbOutput { text, files: Vec::new(), code, is_escaped: true }
+    }
+
+    /// With files that take their places where the text could be written.
+    fn with(mut self, files: impl IntoIterator<Item = StagedFile>) -> VerbOutput {
+        self.files.extend(files);
+        self
     }
 }
 
@@ -202,7 +211,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Err(error) => {
             // Help and version are answers; their text goes to stdout.
             if error.kind() == ErrorKind::DisplayVersion {
-                return print(&VerbOutput::plain(version::version(), 0));
+                return print(VerbOutput::plain(version::version(), 0));
             }
             let code = if error.use_stderr() { 2 } else { 0 };
             if code == 2 {
@@ -235,7 +244,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Verb::Man(arguments) => man::run(&arguments, Cli::command()),
     };
     match answer {
-        Ok(output) => print(&output),
+        Ok(output) => print(output),
         Err(error) => {
             print_error(&error.to_string());
             2
@@ -248,21 +257,29 @@ fn print_error(what: &str) {
     eprintln!("remit: {}", visible::line(what));
 }
 
-/// Prints the output, and returns the exit code. A closed pipe is no error.
-fn print(output: &VerbOutput) -> u8 {
+/// Prints the output, puts its files in their places, and returns the exit code. A closed pipe is no
+/// error.
+fn print(output: VerbOutput) -> u8 {
     let mut out = io::stdout().lock();
     let newline = if output.text.is_empty() || output.text.ends_with('\n') { "" } else { "\n" };
     let text =
         if output.is_escaped { Cow::Borrowed(output.text.as_str()) } else { visible::lines(&output.text) };
-    match out
+    let written = out
         .write_all(text.as_bytes())
         .and_then(|()| out.write_all(newline.as_bytes()))
-        .and_then(|()| out.flush())
-    {
+        .and_then(|()| out.flush());
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             print_error(&format!("cannot write the answer: {error}"));
+            return 2;
+        }
+        _ => {}
+    }
+    match staged::put_all(output.files) {
+        Ok(()) => output.code,
+        Err(error) => {
+            print_error(&error.to_string());
             2
         }
-        _ => output.code,
     }
 }

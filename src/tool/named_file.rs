@@ -18,18 +18,32 @@ const PIPEFS: FsType = FsType(0x5049_5045);
 /// The most bytes of a file that is read as a whole: the evidence of a great many runs has some ten million.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// Opens a file for reading.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    // Non-blocking for the open alone.
+/// Opens what has the name, without waiting for a writer.
+fn open_at_once(path: &Path) -> io::Result<(File, Metadata)> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(Errno::EISDIR.into());
+    match metadata.is_dir() {
+        true => Err(Errno::EISDIR.into()),
+        false => Ok((file, metadata)),
     }
+}
+
+/// Opens a regular file for reading, and nothing else.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+    match open_at_once(path)? {
+        (file, metadata) if metadata.is_file() => Ok(file),
+        _ => Err(io::Error::other(NotRegular)),
+    }
+}
+
+/// Opens a file for reading.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let (file, metadata) = open_at_once(path)?;
     let is_pipe = metadata.file_type().is_fifo() && fstatfs(&file)?.filesystem_type() == PIPEFS;
     if !metadata.is_file() && !is_pipe && !is_null(&metadata) {
         return Err(io::Error::other(NotRegular));
     }
+    // Non-blocking was for the open alone.
     let flags = OFlag::from_bits_retain(fcntl(file.as_fd(), FcntlArg::F_GETFL)?);
     fcntl(file.as_fd(), FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
     Ok(file)
@@ -59,6 +73,11 @@ pub(super) fn refuse_device(path: &Path) -> io::Result<()> {
         // The open says why.
         Err(_) => Ok(()),
     }
+}
+
+/// Whether what has this name is there, and no regular file.
+pub(super) fn is_of_another_type(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| !found.is_file())
 }
 
 /// Whether it is /dev/null, the empty file.

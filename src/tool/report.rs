@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::build::put;
+use super::check::without_digest;
 use super::reach::{self, ReachSource};
 use super::reviewed;
+use super::staged::{StagedFile, refuse_inputs};
 use super::{ToolError, VerbOutput, VerbResult, named_file};
 use crate::enforce::source::beside;
 use crate::event::lines::BoundedLines;
@@ -44,6 +45,12 @@ pub(super) struct ReportArguments {
 }
 
 pub(super) fn run(arguments: &ReportArguments) -> VerbResult {
+    let profiles = [Some(&arguments.profile), arguments.against.as_ref()];
+    let profiles: Vec<PathBuf> =
+        profiles.into_iter().flatten().map(|path| without_digest(Path::new(path))).collect();
+    let evidence_file = arguments.evidence.clone().unwrap_or_else(|| beside(&profiles[0]));
+    let read = profiles.iter().chain(&arguments.events).chain([&evidence_file]).chain(arguments.reach.file());
+    refuse_inputs([&*arguments.output], read.map(PathBuf::as_path))?;
     let document = reviewed::profile(&arguments.profile)?.document;
     let against = arguments.against.as_deref().map(reviewed::profile).transpose()?;
     let evidence = evidence(arguments, &document)?;
@@ -70,8 +77,9 @@ pub(super) fn run(arguments: &ReportArguments) -> VerbResult {
     if arguments.output == Path::new("-") {
         return VerbOutput::success(html);
     }
-    put(&arguments.output, &html)?;
-    VerbOutput::success(format!("{}: {} kB", arguments.output.display(), html.len().div_ceil(1000)))
+    let file = StagedFile::write(&arguments.output, &html)?;
+    let text = format!("{}: {} kB", arguments.output.display(), html.len().div_ceil(1000));
+    Ok(VerbOutput::plain(text, 0).with([file]))
 }
 
 /// The evidence that was named, or that is beside the profile.

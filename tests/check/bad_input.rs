@@ -12,6 +12,7 @@ fn bad_input_is_one_line_and_no_file() {
     bench.put("newer.json", "{\"require\":2}");
     bench.put("p.locked.json", "{\"lock\":1}");
     bench.put("none.jsonl", "no event\n").put("empty/readme", "");
+    bench.put("old.jsonl", journal(1, "", &ordinary()).replace("{\"journal\":1", "{\"journal\":0"));
     bench.put("cut.jsonl", &journal(1, "", &ordinary())[..40]);
     bench.put("image.tar", "no archive");
     fs::create_dir_all(bench.path("taken")).expect("made");
@@ -28,6 +29,7 @@ fn bad_input_is_one_line_and_no_file() {
         (&["p.json", "--run", "none.jsonl"], &["none.jsonl", "neither", "journal"]),
         (&["p.json", "--run", "empty"], &["empty", "*.jsonl"]),
         (&["p.json", "--run", "cut.jsonl"], &["cut.jsonl:1"]),
+        (&["p.json", "--run", "old.jsonl"], &["old.jsonl:1", "version 0", "never was"]),
         (&["p.json", "--run", "pipes"], &["pipes/a.jsonl", "no regular file"]),
         (&["p.json", "--run", "endless"], &["endless", "no regular file"]),
         (&["p.json", "--evidence", "fifo"], &["fifo", "no regular file"]),
@@ -47,6 +49,8 @@ fn bad_input_is_one_line_and_no_file() {
         (&["p.json", "--output", "sarfi=x.sarif"], &["sarfi=x.sarif", "sarif"]),
         (&["p.json", "--output", "sarif="], &["sarif=", "stdout"]),
         (&["p.json", "--output", "json=x,text=x"], &["two formats", "x"]),
+        (&["p.json", "--output", "json=x,text=./x"], &["two formats", "./x"]),
+        (&["p.json", "--output", "json=taken/x,text=./taken/../taken/x"], &["two formats", "taken/x"]),
         (&["p.json", "--output", "json=x,text=taken"], &["taken", "directory"]),
         (&["p.json", "--output", "json=x,text=none/x"], &["none/x", "No such file"]),
     ];
@@ -124,4 +128,90 @@ fn a_profile_that_cannot_be_read_is_not_approved() {
     let error = String::from_utf8_lossy(&said.stderr);
     assert_eq!((said.status.code(), error.lines().count()), (Some(2), 1), "{error}");
     assert!(!bench.path("p.lock.json").exists());
+}
+
+/// A line that says what is wrong is short, whatever the file has.
+#[test]
+fn a_long_key_is_not_repeated() {
+    let bench = Place::new();
+    let key = "k".repeat(1 << 20);
+    bench.put("p.json", format!(r#"{{"remit":1,"name":"x","{key}":1}}"#));
+    bench.put("twice.json", format!(r#"{{"remit":1,"name":"x","{key}":1,"{key}":1}}"#));
+    bench.put("require.json", format!(r#"{{"require":1,"{key}":1}}"#));
+    for arguments in
+        [&["check", "p.json"][..], &["check", "twice.json"], &["check", "nginx", "--require", "require.json"]]
+    {
+        let said = bench.remit(arguments);
+        assert_eq!(said.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            said.stderr.len() < 600 && said.stderr.contains(&b'k'),
+            "{arguments:?}: {}",
+            said.stderr.len()
+        );
+    }
+}
+
+/// A link that leads to nothing is no missing lock: what it was to approve is not known.
+#[test]
+fn a_lock_that_leads_to_nothing_is_an_error() {
+    let bench = Place::new();
+    bench.learned(2);
+    std::os::unix::fs::symlink("moved.json", bench.path("p.lock.json")).expect("a link");
+    let said = bench.remit(&["check", "p.json"]);
+    let error = String::from_utf8_lossy(&said.stderr);
+    assert_eq!((said.status.code(), error.lines().count()), (Some(2), 1), "{error}");
+    assert!(error.contains("p.lock.json"), "{error}");
+}
+
+/// A reason of which nothing is seen is none.
+#[test]
+fn an_invisible_reason_is_none() {
+    let bench = Place::new();
+    for why in ["\u{200b}", " \u{2060}\u{feff}\t"] {
+        let program = serde_json::json!({ "path": "/app", "entry": true, "why": why });
+        bench
+            .put("p.json", serde_json::json!({ "remit": 1, "name": "x", "programs": [program] }).to_string());
+        let said = bench.remit(&["check", "p.json"]);
+        let error = String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.code() == Some(2) && error.contains("gives no reason"), "{error}");
+    }
+}
+
+/// A file that is read is never written, however it is spelled.
+#[test]
+fn an_output_is_none_of_the_inputs() {
+    let bench = Place::new();
+    bench.learned(2);
+    bench.put("events", crate::events(&bench.digest(), &[]));
+    bench.put("seccomp.json", r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[]}"#);
+    fs::create_dir_all(bench.path("folder")).expect("made");
+    fs::hard_link(bench.path("events"), bench.path("folder/hard")).expect("a link");
+    std::os::unix::fs::symlink("p.json", bench.path("link")).expect("a link");
+    let import = ["import", "--from", "oci-seccomp", "--entry", "/app"];
+    let cases: Vec<Vec<&str>> = vec![
+        vec!["events", "events", "--prometheus", "events"],
+        vec!["events", "events", "--prometheus", "folder/hard"],
+        vec!["amend", "p.json", "events", "-o", "./events"],
+        vec!["check", "p.json", "--output", "json=p.json"],
+        vec!["check", "p.json", "--output", "json=link"],
+        vec!["check", "p.json", "--output", "text=-,json=p.evidence.json"],
+        vec!["check", "p.json", "--run", "runs", "--output", "json=runs/1.jsonl"],
+        vec!["report", "p.json", "-o", "p.json"],
+        vec!["report", "p.json", "-o", "p.evidence.json"],
+        vec!["report", "p.json", "--events", "events", "-o", "events"],
+        vec!["approve", "p.json", "--lock", "p.json"],
+        vec!["export", "./p.json", "--to", "oci-seccomp", "-o", "folder/../p.json"],
+        [&import[..], &["seccomp.json", "-o", "seccomp.json"]].concat(),
+    ];
+    let texts = || {
+        ["p.json", "p.evidence.json", "events", "seccomp.json", "runs/1.jsonl"].map(|name| bench.text(name))
+    };
+    let before = texts();
+    for arguments in cases {
+        let said = bench.remit(&arguments);
+        let error = String::from_utf8_lossy(&said.stderr);
+        assert_eq!((said.status.code(), error.lines().count()), (Some(2), 1), "{arguments:?}: {error}");
+        assert!(error.contains("is read too"), "{arguments:?}: {error}");
+        assert_eq!(texts(), before, "{arguments:?}");
+    }
 }

@@ -158,3 +158,33 @@ fn colours_are_for_a_terminal() {
     let json = |text: &str| text[text.find("\r\n{").expect("JSON")..].to_owned();
     assert_eq!(json(&coloured), json(&plain));
 }
+
+/// Where stdout, or a device among the files, cannot be written, no file takes its place.
+#[test]
+fn what_cannot_be_printed_leaves_no_file() {
+    let bench = Place::new();
+    bench.learned(3);
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+    let mut cases: Vec<(Vec<&str>, &str, bool)> = vec![
+        (vec!["check", "p.json", "--output", "json=x,text=-"], "x", true),
+        (vec!["check", "p.json", "--output", "json=x,text=/dev/full"], "x", false),
+        (vec!["approve", "p.json"], "p.lock.json", true),
+        (vec!["build", "runs", "-o", "x"], "x", true),
+        (vec!["report", "p.json", "-o", "x"], "x", true),
+    ];
+    bench.put("events", crate::events(&bench.digest(), &[]));
+    cases.push((vec!["amend", "p.json", "events", "-o", "x"], "x", true));
+    for (arguments, file, is_stdout) in cases {
+        let mut command = std::process::Command::new(crate::REMIT);
+        command.args(&arguments).current_dir(bench.0.path());
+        if is_stdout {
+            command.stdout(full());
+        }
+        let said = command.output().expect("it runs");
+        assert_eq!(said.status.code(), Some(2), "{arguments:?}: {}", String::from_utf8_lossy(&said.stderr));
+        assert!(!bench.path(file).exists(), "{arguments:?}");
+        let entries = std::fs::read_dir(bench.0.path()).expect("listed").flatten();
+        let hidden = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with('.'));
+        assert_eq!(hidden.count(), 0, "{arguments:?}");
+    }
+}

@@ -77,7 +77,12 @@ fn nothing_that_could_not_be_looked_at_is_clean() {
     let lost = journal_with(7, "get", &ordinary(), &json!({ "clean": true, "dropped": 3 }));
     let gap =
         [ordinary(), vec![line("serving", "blind", json!({ "path": "/srv", "why": "no watch" }))]].concat();
-    for text in [killed, &lost, &journal(7, "get", &gap)] {
+    let frob = line("serving", "limit", json!({ "limit": "frob", "value": 3 }));
+    let frob = journal(7, "get", &[ordinary(), vec![frob]].concat());
+    let signal = json!({ "event": "exit", "process": { "pid": 9 }, "exit": { "signal": "SYS" } });
+    let signal = crate::events(&bench.digest(), &[signal]);
+    let nothing = journal(7, "get", &[]);
+    for text in [killed, &lost, &journal(7, "get", &gap), &frob, &signal, &nothing] {
         bench.put("build.jsonl", text);
         let checked = bench.check(&["--run", "build.jsonl"]);
         assert_eq!((checked.code, checked.ids()), (3, vec!["run-incomplete"]), "{:#}", checked.report);

@@ -5,6 +5,7 @@
 mod bad_input;
 mod ci;
 mod docs;
+mod forbidden;
 mod formats;
 mod gate;
 #[path = "../harness/place.rs"]

@@ -181,6 +181,9 @@ fn cases() -> Vec<Case> {
             executable(&bench.path("image/usr/sbin/server"));
             executable(&bench.path("image/bin/sh"));
         }),
+        case(R::RefusedAtStart, true, &[], |bench| {
+            by_hand(bench, json!({ "network": { "connect": ["tcp/80", "udp/53"] } }))
+        }),
         case(R::ImageNotGiven, false, &["--require", "elevated"], |bench| {
             bench.learned(3);
         }),

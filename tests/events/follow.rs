@@ -144,3 +144,71 @@ fn a_run_whose_reader_is_gone_ends() {
     drop(lines);
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
 }
+
+/// A FIFO would wait for a writer while no signal ends the run.
+#[test]
+fn a_fifo_is_not_followed() {
+    let folder = folder();
+    nix::unistd::mkfifo(&folder.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    std::os::unix::fs::symlink("fifo", folder.path().join("link")).expect("a link");
+    for name in ["fifo", "link"] {
+        let output =
+            Command::new(REMIT).args(["events", "--follow", name]).current_dir(folder.path()).output();
+        let output = output.expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+        assert!(said.contains(&format!("{name}: is no regular file")), "{said}");
+    }
+}
+
+/// What takes the name of a followed file and is none is said once, and not opened to be read.
+#[test]
+fn a_name_that_leads_to_no_file_for_a_while_is_waited_for() {
+    let folder = folder();
+    let path = folder.path().join("events.jsonl");
+    let log = log();
+    let mut file = append(&path);
+    write(&mut file, &format!("{}\n", log[0]));
+    let mut run = Following::begin(folder.path(), &["--follow", "events.jsonl"], Stdio::null());
+    assert_eq!(run.line(), log[0]);
+    let mut said = BufReader::new(run.child.stderr.take().expect("a pipe"));
+    let mut next = || {
+        let mut line = String::new();
+        said.read_line(&mut line).expect("a line");
+        line
+    };
+    let fifo = folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    fs::rename(&fifo, &path).expect("renamed");
+    assert_eq!(next(), "remit: events.jsonl: is no regular file now; waiting for one\n");
+    // What has the earlier file open goes on writing there.
+    write(&mut file, &format!("{}\n", log[1]));
+    assert_eq!(run.line(), log[1]);
+    let device = folder.path().join("device");
+    std::os::unix::fs::symlink("/dev/zero", &device).expect("a link");
+    fs::rename(&device, &path).expect("renamed");
+    write(&mut file, &format!("{}\n", log[2]));
+    assert_eq!(run.line(), log[2]);
+    fs::write(folder.path().join("new"), format!("{}\n", log[3])).expect("a file");
+    fs::rename(folder.path().join("new"), &path).expect("renamed");
+    assert_eq!(run.line(), log[3]);
+    run.signal(Signal::SIGTERM);
+    assert_eq!(run.end(), (String::new(), 0));
+    assert_eq!(next(), "", "it was said once");
+}
+
+/// A file that has no end for the reader: what it has read comes out, and a signal ends it.
+#[test]
+fn a_file_that_is_longer_than_can_be_read_does_not_hold_off_a_signal() {
+    let folder = folder();
+    let mut file = append(&folder.path().join("events.jsonl"));
+    write(&mut file, &format!("{}\n", log()[0]));
+    file.set_len(1 << 40).expect("a hole");
+    let counters = folder.path().join("remit.prom");
+    let arguments = ["--follow", "--format", "json", "--prometheus", "remit.prom", "events.jsonl"];
+    let mut run = Following::begin(folder.path(), &arguments, Stdio::null());
+    assert_eq!(run.line(), log()[0]);
+    run.signal(Signal::SIGTERM);
+    assert_eq!(run.end(), (String::new(), 0));
+    assert!(fs::read_to_string(counters).expect("counters").contains("remit_events_total"));
+}

@@ -450,6 +450,10 @@ fn a_hint_is_shown_where_remit_gives_it_and_nowhere_else() {
     let wider = of(&hint(json!([{ "op": "add", "path": "/mode", "value": "off" }])));
     assert_eq!(wider["allowing"], Value::Null);
     assert!(wider["notes"].to_string().contains("none that remit gives"), "{wider}");
+    // A true hint of something else.
+    let other = of(&hint(json!([{ "op": "add", "path": "/syscalls", "value": { "allow": ["mount"] } }])));
+    assert_eq!(other["allowing"], Value::Null);
+    assert!(other["notes"].to_string().contains("something else than what was refused"), "{other}");
     let none = of(&hint(json!([])));
     assert!(none["notes"].to_string().contains("no profile can allow just this"), "{none}");
     // Of another profile nothing is shown.
@@ -457,6 +461,64 @@ fn a_hint_is_shown_where_remit_gives_it_and_nowhere_else() {
     let other = folder.profile("q.json", &profile(&json!({ "name": "y" })));
     let (text, _) = printed(&["explain", &other, &format!("{events}:2")]);
     assert!(text.contains("note: The event is of the profile x"), "{text}");
+}
+
+/// The sections of an exact profile bring no calls.
+#[test]
+fn an_exact_profile_needs_the_calls_of_a_section_too() {
+    let folder = Folder::new();
+    let exact = |more: Value| {
+        let mut value = profile(&json!({ "syscalls": { "exact": true, "allow": ["brk"] } }));
+        value.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        folder.profile("p.json", &value)
+    };
+    let patch = |path: &str, item: &str| {
+        let json = json_of(&["explain", path, item]);
+        (json["allowing"]["patch"].to_string(), json["notes"].to_string())
+    };
+    let none = exact(json!({}));
+    let (added, notes) = patch(&none, "tcp/80");
+    assert!(added.contains("tcp/80") && added.contains("socket") && added.contains("connect"), "{added}");
+    assert!(notes.contains("has no socket and no connect"), "{notes}");
+    let granted = exact(
+        json!({ "network": { "connect": ["tcp/80"] }, "files": [{ "path": "/d", "allow": ["read"] }] }),
+    );
+    let (added, notes) = patch(&granted, "tcp/80");
+    assert!(
+        !added.contains("tcp/80") && added.contains("connect") && notes.contains("is exact"),
+        "{added} {notes}"
+    );
+    assert!(patch(&granted, "/d").1.contains("has none that opens files"));
+    let (added, notes) = patch(&folder.profile("q.json", &profile(&json!({}))), "tcp/80");
+    assert!(!added.contains("socket") && !notes.contains("exact"), "{added}");
+}
+
+/// With UDP by port remit-init does not start.
+#[test]
+fn what_is_refused_at_the_start_is_not_offered() {
+    let folder = Folder::new();
+    let path = folder.profile("p.json", &profile(&json!({})));
+    for endpoint in ["udp/53", "udp/10.0.0.1:*"] {
+        let json = json_of(&["explain", &path, endpoint]);
+        assert_eq!(json["allowing"], Value::Null, "{json}");
+        assert!(json["notes"].to_string().contains("does not start"), "{json}");
+    }
+    assert!(json_of(&["explain", &path, "udp/*"])["allowing"].is_object());
+}
+
+/// unshare(CLONE_NEWUSER) needs no capability, and the other two none by the settings of some kernels.
+#[test]
+fn calls_that_work_without_a_capability_are_no_empty_grants() {
+    let folder = Folder::new();
+    let calls = ["bpf", "perf_event_open", "unshare"];
+    let path = folder.profile("p.json", &profile(&json!({ "syscalls": { "allow": calls } })));
+    for call in calls {
+        let (text, _) = printed(&["explain", &path, call]);
+        assert!(text.contains("high") && !text.contains("refuses it without"), "{text}");
+        assert!(!text.contains("can do nothing without"), "{text}");
+    }
+    let mounts = folder.profile("m.json", &profile(&json!({ "syscalls": { "allow": ["mount"] } })));
+    assert!(printed(&["explain", &mounts, "mount"]).0.contains("the kernel refuses it without sys_admin"));
 }
 
 #[test]

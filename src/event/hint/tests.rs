@@ -295,3 +295,73 @@ fn what_is_taken_away_after_the_startup_stays() {
     );
     assert!(!all.contains(&json!("@files")));
 }
+
+#[test]
+fn a_hint_is_about_what_its_event_says() {
+    let profile = json!({ "programs": [{ "path": "/app" }, { "path": "/bin/busybox" }] });
+    let first = ProfileIndex::new(0);
+    let cases = [
+        (Want::Command("/app".into()), "program", "/programs", json!({ "path": "/app" })),
+        (
+            Want::Program { path: "/bin/sh".into(), caller: Some(first) },
+            "program",
+            "/programs",
+            json!({ "path": "/bin/sh" }),
+        ),
+        (
+            Want::Applet { path: "/bin/busybox".into(), applet: "sh".into(), caller: Some(first) },
+            "program",
+            "/programs/0/may_run",
+            json!({ "path": "/bin/sh" }),
+        ),
+        (
+            Want::Arguments { program: first, args: vec!["-f".into()] },
+            "program",
+            "/programs/0/args",
+            json!({ "path": "/app" }),
+        ),
+        (
+            Want::Library { program: first, path: "/l.so".into() },
+            "program",
+            "/programs/0/libraries",
+            json!({ "path": "/l.so" }),
+        ),
+        (Want::Environment("LD_X".into()), "environment", "/environment", json!({ "name": "LD_X" })),
+        (
+            Want::File { path: "/d".into(), rights: Rights::WRITE },
+            "file",
+            "/files",
+            json!({ "path": "/d", "access": ["write", "create"] }),
+        ),
+        (
+            Want::Listen("tcp/80".into()),
+            "network",
+            "/network/listen",
+            json!({ "address": "tcp/80", "access": "listen" }),
+        ),
+        (Want::Syscall("ptrace".into()), "syscall", "/syscalls", json!({ "syscall": "ptrace", "args": [] })),
+        (
+            Want::SyscallWhen { call: "ioctl".into(), arg: 1, value: json!(0x5412) },
+            "syscall",
+            "/syscalls",
+            json!({ "syscall": "ioctl", "args": ["0x3", "0xffffffff00005412"] }),
+        ),
+        (Want::Capability(Capability::CAP_CHOWN), "capability", "/capabilities", json!({ "name": "chown" })),
+        (Want::WriteExecute, "memory", "/memory/write_execute", json!({ "syscall": "mmap", "args": [] })),
+        (Want::Processes(4), "limit", "/limits/processes", json!({ "name": "processes" })),
+    ];
+    for (want, kind, rule, object) in &cases {
+        assert!(want.is_about(&profile, &RefusedUse { kind, rule, object }), "{want:?} {object}");
+        for (_, other, rule, object) in cases.iter().filter(|(_, other, ..)| other != kind) {
+            let refused = RefusedUse { kind: other, rule, object };
+            assert!(!want.is_about(&profile, &refused), "{want:?} {object}");
+        }
+    }
+    let refused = RefusedUse { kind: "syscall", rule: "/syscalls", object: &json!({ "syscall": "fsync" }) };
+    assert!(!Want::Syscall("mount".into()).is_about(&profile, &refused));
+    let wider = Want::File { path: "/d".into(), rights: Rights::READ.union(Rights::WRITE) };
+    let above = Want::File { path: "/".into(), rights: Rights::WRITE };
+    let object = json!({ "path": "/d", "access": ["write"] });
+    let refused = RefusedUse { kind: "file", rule: "/files", object: &object };
+    assert!(!wider.is_about(&profile, &refused) && !above.is_about(&profile, &refused));
+}

@@ -72,7 +72,7 @@ fn result(finding: &GateFinding) -> Value {
             if let Some(number) = line.line {
                 place["region"] = json!({ "startLine": number });
             }
-            json!({ "id": id, "physicalLocation": place, "message": { "text": shown(&line.text) } })
+            json!({ "id": id, "physicalLocation": place, "message": message(&line.text) })
         })
         .collect();
     let (id, subject) = finding.identity();
@@ -81,7 +81,7 @@ fn result(finding: &GateFinding) -> Value {
         "ruleIndex": index,
         "kind": if finding.is_open() { "open" } else { "fail" },
         "level": level(finding.severity),
-        "message": { "text": format!("{} {}", shown(&finding.what), finding.rule.why()) },
+        "message": message(&format!("{} {}", finding.what, finding.rule.why())),
         "locations": [{
             "physicalLocation": {
                 "artifactLocation": { "uri": uri(&finding.file) },
@@ -100,8 +100,20 @@ fn notification(finding: &GateFinding) -> Value {
     json!({
         "descriptor": { "id": finding.rule.id() },
         "level": "warning",
-        "message": { "text": shown(&finding.what) },
+        "message": message(&finding.what),
     })
+}
+
+/// A message in which no text is a link (3.11.6): `[` and `]` would begin and end one.
+fn message(text: &str) -> Value {
+    let mut plain = String::new();
+    for c in shown(text).chars() {
+        if matches!(c, '\\' | '[' | ']') {
+            plain.push('\\');
+        }
+        plain.push(c);
+    }
+    json!({ "text": plain })
 }
 
 /// Text that a viewer may print to a terminal.

@@ -90,6 +90,22 @@ fn sarif_names_each_rule_and_no_file_by_text() {
     assert_eq!(result["properties"]["patch"][0]["op"], "add");
 }
 
+/// In a message `[text](target)` is a link (3.11.6), so no bracket of a path may begin or end one.
+#[test]
+fn a_message_of_sarif_has_no_link() {
+    let log = ReportFormat::Sarif.write(&report(), Colours::NONE);
+    let log: serde_json::Value = serde_json::from_str(&log).expect("JSON");
+    let run = &log["runs"][0];
+    let open = run["invocations"][0]["toolExecutionNotifications"].as_array().expect("a list");
+    let results = run["results"].as_array().expect("a list");
+    for one in results.iter().chain(open) {
+        let text = one["message"]["text"].as_str().expect("a text");
+        assert!(text.contains("!\\[x\\](http://evil)"), "{text}");
+        let unescaped = text.replace("\\\\", "").replace("\\[", "").replace("\\]", "");
+        assert!(!unescaped.contains(['[', ']', '\\']), "{text}");
+    }
+}
+
 #[test]
 fn only_our_own_colours_reach_a_terminal() {
     let text = ReportFormat::Text.write(&report(), Colours(true));

@@ -104,7 +104,7 @@ pub(super) fn calls(input: &ReviewInput, names: &[&str]) -> Rating {
 }
 
 pub(super) fn call(input: &ReviewInput, one: &AllowedCall) -> Rating {
-    let needed = crate::syscalls::privileged(one.call);
+    let needed = crate::syscalls::refused_without(one.call);
     let lacks =
         needed.is_some_and(|needed| input.profile.capabilities.iter().all(|entry| entry.what != needed));
     Rating::of(if one.startup_only || lacks { HALF } else { WORST }, one.pointer.clone())

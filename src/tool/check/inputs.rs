@@ -111,6 +111,21 @@ impl<'a> CheckInputs<'a> {
         Ok(CheckInputs { arguments, profile, against, runs, requirements, required_by, lock })
     }
 
+    /// The files that were named, and those beside them.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let profiles = [Some(&self.profile), self.against.as_ref()].into_iter().flatten();
+        let evidence = profiles.clone().filter_map(|one| one.evidence.as_ref());
+        let names = profiles.map(|one| &one.file).chain(evidence.map(|file| &file.name));
+        let runs = self.runs.iter().map(|record| match record {
+            RunRecord::Journal(journal) => &journal.name,
+            RunRecord::Events(log) => &log.name,
+        });
+        let names = names.chain(runs).chain([&self.required_by]);
+        let names = names.chain(self.lock.iter().map(|(file, _)| file)).map(Path::new);
+        let image = self.arguments.image.as_ref().map(Path::new);
+        names.chain(image).chain(self.arguments.reach.as_deref())
+    }
+
     /// Has the check done with the image, where one was named.
     pub fn with_image<T>(
         &self,
@@ -228,7 +243,10 @@ fn read_lock(named: Option<&Path>, profile: &Path) -> Result<Option<(String, App
     let path = named.map_or_else(|| lock::beside(profile), Path::to_owned);
     let bytes = match named_file::read(&path) {
         Ok(bytes) => bytes,
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A link that leads to nothing was put there for a lock.
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
+            return Ok(None);
+        }
         Err(error) => return Err(ToolError::File { path, error }),
     };
     let approval =

@@ -11,6 +11,7 @@ pub(super) use self::error::CheckError;
 use self::inputs::CheckInputs;
 pub(super) use self::inputs::without_digest;
 use self::outputs::Outputs;
+use super::staged::refuse_inputs;
 use super::{ToolError, VerbOutput, VerbResult};
 use crate::gate::{self, Requirements};
 use crate::profile::Risk;
@@ -68,8 +69,9 @@ pub(super) fn run(arguments: &CheckArguments) -> VerbResult {
     }
     let outputs = Outputs::parse(&arguments.output)?;
     let inputs = CheckInputs::read(arguments)?;
+    refuse_inputs(outputs.files(), inputs.files())?;
     let report = inputs
         .with_image(|input| gate::check(input).map_err(|fault| ToolError::from(CheckError::Image(fault))))?;
-    let text = outputs.write(&report)?;
-    Ok(VerbOutput::escaped(text, report.outcome().code()))
+    let (text, files) = outputs.write(&report)?;
+    Ok(VerbOutput::escaped(text, report.outcome().code()).with(files))
 }

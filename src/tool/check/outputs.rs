@@ -1,10 +1,10 @@
 //! The reports of a check: any number of formats, all files or none.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::ToolError;
-use super::super::staged::StagedFile;
+use super::super::staged::{self, StagedFile};
 use super::CheckError;
 use crate::gate::CheckReport;
 use crate::gate::format::ReportFormat;
@@ -30,7 +30,7 @@ impl Outputs {
             }
             let target = (target != "-").then(|| PathBuf::from(target));
             if let Some(path) = &target {
-                if !targets.insert(path.clone()) {
+                if !targets.insert(staged::end(path)) {
                     return Err(CheckError::SameTarget(path.clone()));
                 }
                 if path.is_dir() {
@@ -42,11 +42,16 @@ impl Outputs {
         Ok(Outputs(outputs))
     }
 
-    /// Writes all files, each whole, once every one of them is on the disk beside its place; returns
-    /// what goes to stdout, escaped.
-    pub fn write(&self, report: &CheckReport) -> Result<String, ToolError> {
+    /// The files that are written.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().filter_map(|(_, target)| target.as_deref())
+    }
+
+    /// Writes all files to the disk, each beside its place; returns what goes to stdout, escaped, and
+    /// them.
+    pub fn write(&self, report: &CheckReport) -> Result<(String, Vec<StagedFile>), ToolError> {
         let mut stdout = String::new();
-        let mut staged = Vec::new();
+        let mut files = Vec::new();
         for (format, target) in &self.0 {
             match target {
                 None => {
@@ -58,11 +63,10 @@ impl Outputs {
                     };
                 }
                 Some(path) => {
-                    staged.push(StagedFile::write(path, &format.write(report, Colours::NONE))?);
+                    files.push(StagedFile::write(path, format.write(report, Colours::NONE))?);
                 }
             }
         }
-        staged.into_iter().try_for_each(StagedFile::put)?;
-        Ok(stdout)
+        Ok((stdout, files))
     }
 }

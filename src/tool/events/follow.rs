@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::log::{EventLog, LeftOut, LogTrust};
+use crate::tool::{named_file, print_error};
 
 /// The files of one inotify instance.
 pub(super) struct Followers {
@@ -27,6 +28,8 @@ struct FollowedFile {
     log: EventLog,
     /// What was left out of files that are no longer read.
     left_out: LeftOut,
+    /// It was said that what has the name cannot be followed.
+    is_said: bool,
 }
 
 struct OpenLog {
@@ -39,6 +42,10 @@ struct OpenLog {
 /// How many bytes of its end show that a file was truncated: an event's time is among them, and an
 /// event is rarely longer.
 const REMEMBERED: u64 = 512;
+
+/// How much of a file is read at most before signals are looked at, in bytes: it may grow faster than
+/// it is read.
+const MOST_AT_ONCE: usize = 16 << 20;
 
 /// What is read at a time: the caller takes the lines.
 pub(super) trait TakeLog {
@@ -75,6 +82,7 @@ impl Followers {
                 open: Vec::new(),
                 log,
                 left_out: LeftOut::default(),
+                is_said: false,
             });
         }
         Ok(Followers { inotify, files })
@@ -90,11 +98,11 @@ impl Followers {
         self.files.iter().filter(|file| file.open.is_empty()).map(|file| &*file.path)
     }
 
-    /// Reads what there is.
+    /// Reads what there is, of each file [`MOST_AT_ONCE`] at most. Returns whether there may be more.
     ///
     /// # Errors
     /// A file cannot be read, or `take` failed.
-    pub fn read<T: TakeLog>(&mut self, take: &mut T) -> Result<(), FollowError<T::Error>> {
+    pub fn read<T: TakeLog>(&mut self, take: &mut T) -> Result<bool, FollowError<T::Error>> {
         // What changed does not matter: all files are looked at.
         loop {
             match self.inotify.read_events() {
@@ -104,10 +112,11 @@ impl Followers {
                 Err(errno) => return Err(FollowError::File(PathBuf::from("inotify"), errno.into())),
             }
         }
+        let mut is_more = false;
         for file in &mut self.files {
-            file.read(&self.inotify, take)?;
+            is_more |= file.read(&self.inotify, take)?;
         }
-        Ok(())
+        Ok(is_more)
     }
 
     /// Takes the last lines, which have no newline.
@@ -132,33 +141,44 @@ impl Followers {
 }
 
 impl FollowedFile {
-    fn read<T: TakeLog>(&mut self, inotify: &Inotify, take: &mut T) -> Result<(), FollowError<T::Error>> {
-        loop {
-            for open in &mut self.open {
-                open.read(take).map_err(|error| match error {
-                    FollowError::File(_, error) => FollowError::File(self.path.clone(), error),
-                    other => other,
-                })?;
-            }
-            if !self.reopen(inotify, take)? {
-                return Ok(());
-            }
+    fn read<T: TakeLog>(&mut self, inotify: &Inotify, take: &mut T) -> Result<bool, FollowError<T::Error>> {
+        let is_more = self.read_open(take)?;
+        if !self.reopen(inotify, take)? {
+            return Ok(is_more);
         }
+        self.read_open(take)?;
+        Ok(true)
+    }
+
+    fn read_open<T: TakeLog>(&mut self, take: &mut T) -> Result<bool, FollowError<T::Error>> {
+        let mut is_more = false;
+        for open in &mut self.open {
+            is_more |= open.read(take).map_err(|error| match error {
+                FollowError::File(_, error) => FollowError::File(self.path.clone(), error),
+                other => other,
+            })?;
+        }
+        Ok(is_more)
     }
 
     /// Opens what has the name now, where that is another file; true if it was one.
     fn reopen<T: TakeLog>(&mut self, inotify: &Inotify, take: &mut T) -> Result<bool, FollowError<T::Error>> {
         let failed = |path: &Path, error| FollowError::File(path.to_owned(), error);
-        let file = match File::open(&self.path) {
+        let file = match named_file::open_regular(&self.path) {
             Ok(file) => file,
             // It was renamed, and its successor is not made yet.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(_) if named_file::is_of_another_type(&self.path) => {
+                if !self.is_said {
+                    print_error(&format!("{}: is no regular file now; waiting for one", self.path.display()));
+                }
+                self.is_said = true;
+                return Ok(false);
+            }
             Err(error) => return Err(failed(&self.path, error)),
         };
+        self.is_said = false;
         let is = file.metadata().map_err(|error| failed(&self.path, error))?;
-        if is.is_dir() {
-            return Err(failed(&self.path, Errno::EISDIR.into()));
-        }
         if let Some(last) = self.open.last() {
             let was = last.file.metadata().map_err(|error| failed(&self.path, error))?;
             if same(&was, &is) {
@@ -185,23 +205,24 @@ impl FollowedFile {
 }
 
 impl OpenLog {
-    fn read<T: TakeLog>(&mut self, take: &mut T) -> Result<(), FollowError<T::Error>> {
+    fn read<T: TakeLog>(&mut self, take: &mut T) -> Result<bool, FollowError<T::Error>> {
         let failed = |error| FollowError::File(PathBuf::new(), error);
-        loop {
-            if self.is_rewritten().map_err(failed)? {
-                self.log.lines.end();
-                take.take_log(&mut self.log).map_err(FollowError::Take)?;
-                self.log.lines.reopen();
-                self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
-            }
-            while self.log.lines.fill(&mut self.file).map_err(failed)? > 0 {
-                take.take_log(&mut self.log).map_err(FollowError::Take)?;
-            }
-            self.end = self.last_read().map_err(failed)?;
-            if !self.is_rewritten().map_err(failed)? {
-                return Ok(());
-            }
+        if self.is_rewritten().map_err(failed)? {
+            self.log.lines.end();
+            take.take_log(&mut self.log).map_err(FollowError::Take)?;
+            self.log.lines.reopen();
+            self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
         }
+        let mut length = 0;
+        while length < MOST_AT_ONCE {
+            match self.log.lines.fill(&mut self.file).map_err(failed)? {
+                0 => break,
+                more => length += more,
+            }
+            take.take_log(&mut self.log).map_err(FollowError::Take)?;
+        }
+        self.end = self.last_read().map_err(failed)?;
+        Ok(length >= MOST_AT_ONCE || self.is_rewritten().map_err(failed)?)
     }
 
     /// Whether the file is not what was read of it any more: it was truncated, and perhaps is as long

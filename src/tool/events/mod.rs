@@ -21,6 +21,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use self::convert::{EventConverter, EventSchema};
 use self::follow::{FollowError, Followers, TakeLog};
@@ -29,6 +30,7 @@ use self::log::{EventLog, LeftOut, LogTrust};
 use self::selection::EventSelection;
 use self::sink::{EventOutput, EventSink};
 use self::wait::{WaitEnd, Waiter};
+use super::staged::refuse_inputs;
 use super::{Format, ToolError, VerbOutput, VerbResult, named_file, print_error};
 use crate::visible::Colours;
 
@@ -87,6 +89,7 @@ pub(super) fn run(arguments: &EventsArguments) -> VerbResult {
     for path in arguments.files.iter().filter(|path| !is_stdin(path)) {
         named_file::refuse_device(path).map_err(|error| ToolError::File { path: path.clone(), error })?;
     }
+    refuse_inputs(arguments.prometheus.as_deref(), arguments.files.iter().map(PathBuf::as_path))?;
     let read = if arguments.files.is_empty() || arguments.files.iter().all(is_stdin) {
         stdin(&mut sink, &trust)
     } else if arguments.follow {
@@ -228,11 +231,14 @@ fn follow(paths: &[PathBuf], sink: &mut EventSink, trust: &LogTrust) -> Result<L
     if paths.iter().any(|path| path == Path::new("-")) {
         return Err(ReadEnd::Error(ToolError::FollowedStdin));
     }
+    for path in paths.iter().filter(|path| path.exists()) {
+        named_file::open_regular(path).map_err(|error| failed(path, error))?;
+    }
     let waiter = Waiter::new().map_err(|error| failed(Path::new("signalfd"), error))?;
     let mut followers = Followers::of(paths, trust).map_err(|(path, error)| failed(&path, error))?;
     let (mut is_first, mut is_over) = (true, false);
     loop {
-        followers.read(sink).map_err(|error| match error {
+        let is_more = followers.read(sink).map_err(|error| match error {
             FollowError::File(path, error) => ReadEnd::Error(failed(&path, error)),
             FollowError::Take(error) => ReadEnd::Output(error),
         })?;
@@ -249,9 +255,10 @@ fn follow(paths: &[PathBuf], sink: &mut EventSink, trust: &LogTrust) -> Result<L
         if is_over {
             break;
         }
-        match waiter.wait(followers.descriptor(), sink.due()) {
+        let due = if is_more { Some(Instant::now()) } else { sink.due() };
+        match waiter.wait(followers.descriptor(), due) {
             Ok(WaitEnd::Ready | WaitEnd::Due) => {}
-            // What was written before the signal is read.
+            // What was written before the signal is read, but for more than a pass.
             Ok(WaitEnd::Interrupted) => is_over = true,
             Ok(WaitEnd::OutputClosed) => return Err(ReadEnd::Output(io::ErrorKind::BrokenPipe.into())),
             Err(error) => return Err(ReadEnd::Error(failed(Path::new("poll"), error))),

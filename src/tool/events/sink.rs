@@ -15,7 +15,7 @@ use super::summary::EventSummary;
 use super::text::event_line;
 use crate::event::record::EventRecord;
 use crate::tool::ToolError;
-use crate::tool::build::put;
+use crate::tool::staged::put;
 use crate::visible::{self, Colours};
 
 /// How much is collected before it is written, in bytes.
@@ -130,7 +130,7 @@ impl EventSink {
         if !is_over && (!file.is_due || is_early) {
             return Ok(());
         }
-        put(&file.path, &file.counters.text(left_out))?;
+        put(&file.path, file.counters.text(left_out))?;
         (file.written, file.is_due) = (Some(Instant::now()), false);
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::source::{self, NamedProfile};
-use super::{ToolError, VerbOutput, VerbResult, build, named_file, remarks};
+use super::{ToolError, VerbOutput, VerbResult, named_file, remarks, staged};
 use crate::enforce::source::beside;
 use crate::exchange::kubernetes::{self, Workload};
 use crate::exchange::spo::{self, Coverage};
@@ -76,6 +76,9 @@ pub(super) fn run(arguments: &ExportArguments) -> VerbResult {
     // The command is one of the image's, which need not be here; only `baseline` and its like look it up.
     let command = if word.contains('/') { PathBuf::from(word) } else { Path::new("/bin").join(word) };
     let NamedProfile { name, loaded, .. } = source::named(&arguments.profile, &command, &files)?;
+    let read = loaded.path.iter().flat_map(|path| [path.clone(), beside(path)]);
+    let read: Vec<PathBuf> = read.collect();
+    staged::refuse_inputs(arguments.output.as_deref(), read.iter().map(PathBuf::as_path))?;
     let document = loaded.document;
     let failed = |error| ToolError::Exchange { name: name.clone(), error };
     match arguments.to {
@@ -166,7 +169,7 @@ fn finish(
     let text = match &arguments.output {
         None => text,
         Some(path) => {
-            build::put(path, text)?;
+            staged::put(path, text)?;
             ""
         }
     };

@@ -38,9 +38,9 @@ impl ReachSource {
         self.reach.is_some() || self.image.is_some()
     }
 
-    /// Whether it is the file of an answer.
-    pub fn names_file(&self) -> bool {
-        self.reach.is_some()
+    /// The file of an answer.
+    pub fn file(&self) -> Option<&PathBuf> {
+        self.reach.as_ref()
     }
 
     /// The image.

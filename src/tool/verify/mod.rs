@@ -7,7 +7,7 @@ mod drops;
 mod failures;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -16,6 +16,7 @@ use self::drops::GrantClass;
 use super::session::{Session, Until};
 use super::shim::Shim;
 use super::source::{self, NamedProfile};
+use super::staged::{put, refuse_inputs};
 use super::{Format, ToolError, VerbOutput, VerbResult};
 use crate::image::live::Live;
 
@@ -66,6 +67,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> VerbResult {
 }
 
 fn audit(arguments: &VerifyArguments, named: &NamedProfile, shim: &Shim) -> VerbResult {
+    refuse_inputs(arguments.events.as_deref(), named.loaded.path.as_deref())?;
     let session = Session::begin()?;
     before(&session, arguments)?;
     let options = ["--mode".into(), "audit".into(), "--profile".into(), named.word()];
@@ -77,7 +79,7 @@ fn audit(arguments: &VerifyArguments, named: &NamedProfile, shim: &Shim) -> Verb
         return Err(ToolError::NotStarted(ended.how));
     }
     if let Some(path) = &arguments.events {
-        keep(path, &ended.said)?;
+        put(path, &ended.said)?;
     }
     let report = found.report(&arguments.accept);
     let fault = ended.fault();
@@ -111,8 +113,4 @@ fn audit(arguments: &VerifyArguments, named: &NamedProfile, shim: &Shim) -> Verb
 /// Runs the script of `--before`.
 fn before(session: &Session, arguments: &VerifyArguments) -> Result<(), ToolError> {
     arguments.before.as_deref().map_or(Ok(()), |script| session.script("--before", script))
-}
-
-fn keep(path: &Path, events: &[u8]) -> Result<(), ToolError> {
-    std::fs::write(path, events).map_err(|error| ToolError::Write { path: path.to_owned(), error })
 }
