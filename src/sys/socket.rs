@@ -105,7 +105,8 @@ pub fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<Message, Errn
         let mut one = libc::CMSG_FIRSTHDR(&raw const header);
         while let Some(found) = one.as_ref() {
             let data = libc::CMSG_DATA(one);
-            let bytes = found.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+            let whole: usize = found.cmsg_len as _;
+            let bytes = whole - libc::CMSG_LEN(0) as usize;
             match (found.cmsg_level, found.cmsg_type) {
                 (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
                     let list = data.cast::<i32>();

@@ -1,6 +1,8 @@
 //! One attack: what has to come of it confined, and what comes of it where nothing
 //! confines it, without which the first would prove nothing.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::site::{NEEDS, Site, serve};
@@ -117,4 +119,18 @@ pub fn all_hold_of(place: Place, serve: impl Fn(&[&str]) -> (Running, Site), att
         assert_eq!(confined.stop().code, 143, "the app is ended by TERM: {}", confined.stderr());
     }
     assert!(faults.is_empty(), "{place:?}:\n{}", faults.join("\n"));
+}
+
+/// Makes a raced act until it succeeds, as a control of it has to: how often threads meet depends on what
+/// else the machine does. False after two minutes.
+pub fn wins(mut race: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        if race() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+    }
 }

@@ -8,9 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::attack::{Attack, all_hold_in, attack};
+use crate::attack::{Attack, all_hold_in, attack, wins};
 use crate::site::{self, NEEDS, Site};
-use crate::support::forbidden::{EACCES, first, make, never, times, unseen, wins};
+use crate::support::forbidden::{EACCES, first, make, never, times, unseen};
 use crate::support::{Place, Running, can_run, in_each_place};
 
 in_each_place!(

@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::attack::{Attack, EITHER_WAY, all_hold, attack, runs};
+use crate::attack::{Attack, EITHER_WAY, all_hold, attack, runs, wins};
 use crate::elf;
 use crate::site;
-use crate::support::forbidden::{EACCES, EITHER, first, make, never, seen, times, wins};
+use crate::support::forbidden::{EACCES, EITHER, first, make, never, seen, times};
 use crate::support::{Place, can_run, in_each_place};
 
 in_each_place!(

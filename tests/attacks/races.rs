@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::attack::wins;
 use crate::site::{self, NEEDS, serve};
-use crate::support::forbidden::{make, times, wins};
+use crate::support::forbidden::{make, times};
 use crate::support::{Place, Running, can_run, in_each_place};
 
 in_each_place!(

@@ -1,9 +1,9 @@
 //! Files that are emptied without being opened for writing: Landlock has no rule on that (its
 //! TRUNCATE is not handled, see `src/plan/handled.rs`), so the supervisor performs each such call.
 
-use crate::attack::{Attack, all_hold, attack};
+use crate::attack::{Attack, all_hold, attack, wins};
 use crate::site::{self, NEEDS};
-use crate::support::forbidden::{EACCES, make, seen, times, wins};
+use crate::support::forbidden::{EACCES, make, seen, times};
 use crate::support::{Place, can_run, in_each_place};
 
 in_each_place!(nothing_is_emptied, no_race_empties_a_file, what_may_be_written_is_emptied);

@@ -1,7 +1,5 @@
 //! Forbidden acts: the result of one that is tried inside a confined server, and its event.
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 use super::Running;
@@ -87,20 +85,6 @@ pub fn make(running: &Running, act: &str) -> (String, String) {
 pub fn times(detail: &str, end: &str) -> usize {
     let found = detail.split(", ").find_map(|part| part.strip_prefix(&format!("{end}: "))?.parse().ok());
     found.unwrap_or(0)
-}
-
-/// Makes a raced act until it succeeds, as a control of it has to: how often threads meet depends on what
-/// else the machine does. False after two minutes.
-pub fn wins(mut race: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    loop {
-        if race() {
-            return true;
-        }
-        if Instant::now() > deadline {
-            return false;
-        }
-    }
 }
 
 /// The first violation after `before` of them that is this act's, or what came
