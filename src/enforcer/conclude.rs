@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::conclusion::{Conclusion, NewDescriptor};
 use super::{Decision, Enforcer, InitRequest};
 use crate::enforcer::socket_registry::Socket;
-use crate::event::{ActionTaken, ErrnoName};
+use crate::event::ActionTaken;
 use crate::notify::caller::Caller;
 use crate::notify::unreadable::UNREADABLE;
 use crate::plan::PR_SET_DUMPABLE;
@@ -101,19 +101,14 @@ impl Enforcer {
                 Conclusion::Answer(denied(refusal, call, caller))
             }
             OnViolation::Kill => {
-                let mut violation = self.violation(refusal, caller, ActionTaken::Killed);
-                // A caller that still waits after the pidfd was made is the process that it refers to.
-                let killed = process::pidfd(caller.tgid.as_raw()).and_then(|fd| {
-                    // Where the notification cannot be checked, the answer fails as well.
-                    let kill = || signal::send_pidfd(&fd, libc::SIGKILL);
-                    if self.waits() == Ok(true) { caller.with_real_ids(kill) } else { Ok(()) }
-                });
-                if let Err(errno) = killed {
+                // Whether it may be killed is known before: the event comes first, since the container may
+                // end with it.
+                let may = self.signal_process(caller, 0);
+                let action = if may.is_ok() { ActionTaken::Killed } else { ActionTaken::Denied };
+                self.report(refusal, caller, action);
+                if let Err(errno) = may.and_then(|()| self.signal_process(caller, libc::SIGKILL)) {
                     tracing::error!(pid = %caller.tgid, %errno, call = call.name, "could not be killed");
-                    violation.action = ActionTaken::Denied;
-                    violation.errno = Some(ErrnoName(refusal.errno));
                 }
-                self.record(violation);
                 Conclusion::Answer(Answer::Fail(refusal.errno))
             }
             OnViolation::Stop => {
@@ -123,6 +118,15 @@ impl Enforcer {
                 Conclusion::Unanswered
             }
         }
+    }
+
+    /// Sends a signal to the caller's process, or with 0 checks that it may be sent. A caller that still waits
+    /// after the pidfd was made is the process that it refers to; where the notification cannot be checked,
+    /// nothing is sent, and the answer fails as well.
+    fn signal_process(&self, caller: &Caller, signal: i32) -> Result<(), Errno> {
+        let fd = process::pidfd(caller.tgid.as_raw())?;
+        let send = || signal::send_pidfd(&fd, signal);
+        if self.waits() == Ok(true) { caller.with_real_ids(send) } else { Ok(()) }
     }
 
     /// EFBIG and SIGXFSZ, which the kernel sends first. Where a signal breaks the wait for

@@ -20,18 +20,8 @@ impl Enforcer {
     }
 
     pub(super) fn report(&mut self, refusal: &Denial, caller: &Caller, action: ActionTaken) {
-        let violation = self.violation(refusal, caller, action);
-        self.record(violation);
-    }
-
-    /// The event of a denial, which can be made only while the caller is there.
-    pub(super) fn violation(&mut self, refusal: &Denial, caller: &Caller, action: ActionTaken) -> Violation {
         let process = self.process(caller);
-        self.violation_of(refusal, caller, process, action)
-    }
-
-    pub(super) fn record(&self, violation: Violation) {
-        self.writer.record(Event::Violation(Box::new(violation)));
+        self.report_of(refusal, caller, process, action);
     }
 
     /// Reports a denial to a process that may run another program by now: `program` is the one
@@ -50,20 +40,13 @@ impl Enforcer {
             executable: program.map(|path| ExecutablePath { path }),
             args: None,
         };
-        let violation = self.violation_of(refusal, caller, process, action);
-        self.record(violation);
+        self.report_of(refusal, caller, process, action);
     }
 
-    fn violation_of(
-        &mut self,
-        refusal: &Denial,
-        caller: &Caller,
-        process: Process,
-        action: ActionTaken,
-    ) -> Violation {
+    fn report_of(&mut self, refusal: &Denial, caller: &Caller, process: Process, action: ActionTaken) {
         let document = || self.memory.document.get_or_init(|| profile::value(&self.document));
         let hint = refusal.want.as_ref().map(|want| hint(document(), want)).unwrap_or_default();
-        Violation {
+        let event = Violation {
             kind: refusal.kind,
             action,
             // A process that is killed after its exec gets no errno.
@@ -75,7 +58,8 @@ impl Enforcer {
             process,
             ancestors: self.ancestors(caller),
             hint,
-        }
+        };
+        self.writer.record(Event::Violation(Box::new(event)));
     }
 
     /// Reports an exec that continues. Its set-id bits have no effect with no_new_privs, which is

@@ -9,9 +9,9 @@ use super::mediated::{Mediated, is_open_to_more};
 use super::startup::{self, NotifyTransport, Startup};
 use super::{PlanError, dumpable, exact};
 use crate::filter::{Access, Filter};
-use crate::kernel::{Arch, LandlockAbi, Release};
+use crate::kernel::{Arch, LandlockAbi};
 use crate::profile::SyscallRule;
-use crate::syscalls::{self, Condition, Handler, Purpose, Syscall, Test, clone_flags, groups};
+use crate::syscalls::{self, Condition, Handler, Syscall, Test, clone_flags, groups};
 
 impl FilterInput<'_> {
     /// The filter and what belongs to it. It adds notes on what was left out.
@@ -36,11 +36,8 @@ impl FilterInput<'_> {
         let brought = brought.by_syscall();
         // The target of a signal by pidfd is behind a descriptor: no register identifies the supervisor.
         let scoped = self.kernel.landlock >= LandlockAbi::SCOPE;
-        let probes = self.kernel.release < UNFILTERED_PROBES;
         let allowed = brought.filter(|(syscall, _)| {
-            syscall.number(arch).is_some()
-                && (scoped || syscall.handler != Handler::SignalPidfd)
-                && (probes || syscall.group != Some(Purpose::Probes))
+            syscall.number(arch).is_some() && (scoped || syscall.handler != Handler::SignalPidfd)
         });
         let mut calls: BTreeMap<_, _> = allowed
             .map(|(syscall, call)| {
@@ -385,10 +382,6 @@ pub(crate) const LOADER: [&str; 10] = [
     "stat",
     "statx",
 ];
-
-/// From this release on the kernel makes no use of the filter for uprobe and uretprobe (kernel/seccomp.c,
-/// seccomp_uprobe_exception).
-const UNFILTERED_PROBES: Release = Release::new(6, 18);
 
 /// The child has the caller's root, working directory and umask.
 const CLONE_FS: u64 = 0x200;

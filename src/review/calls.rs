@@ -448,8 +448,7 @@ mod tests {
                 r#"{{"remit": 1, "name": "x", "programs": [{{"path": "/app", "entry": true}}], {sections}}}"#
             );
             let read = profile::read(text.as_bytes()).expect("valid").profile;
-            // Where the filter still decides the probes.
-            let kernel = Kernel::stock(Release::new(6, 17), Arch::X86_64);
+            let kernel = Kernel::stock(Release::new(6, 18), Arch::X86_64);
             let host = Host::container(caps::CapsHashSet::new());
             let plan = Plan::new(&read, &kernel, &host, image, profile::Mode::Enforce).expect("a plan");
             let of_plan: BTreeSet<&str> = plan.filter.calls.keys().copied().collect();

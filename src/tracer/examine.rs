@@ -112,7 +112,9 @@ fn mapped(
     let own = VerifiedFile::of(caller, identity);
     let all = match maps::of(caller, identity, |mapping| mapping.code && !own.is(mapping)) {
         Ok(all) => all,
-        // A process that cannot be read any more hides something, or was killed.
+        // It was killed, and runs nothing any more.
+        Err(Errno::ESRCH) => return Verdict::Runs(entry),
+        // A process that cannot be read any more hides something.
         Err(_) => return Verdict::Dies(rules.unlisted_code(entry, None)),
     };
     for mapping in all {
