@@ -177,7 +177,8 @@ fn a_run_that_ended_badly_is_no_pass() {
         assert!(said.out.contains(says), "{options:?}: {said:?}");
     }
     // The work waits until the run is ready, which one that ends at once is not.
-    let learned = place.remit(&["learn", "-o", "short.json", "--work", "exit 4", "--", "/bin/true"]);
+    let short = ["learn", "--keep", "short", "-o", "short.json", "--work", "exit 4", "--", "/bin/true"];
+    let learned = place.remit(&short);
     assert_eq!(learned.code, Some(1), "{learned:?}");
     assert!(
         learned.out.contains("no profile: it ended with exit code 0 before its work was done"),
