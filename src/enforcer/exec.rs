@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 
 use super::deferred_calls::{LeasedFile, open_now};
 use super::{Decision, Enforcer, is_own_shortage, unknown};
@@ -226,10 +227,16 @@ impl Enforcer {
         }))
     }
 
-    /// Denies a program that has file capabilities which are not in the bounding set.
+    /// Denies a program that has file capabilities which are not in the bounding set. Those of a script have no
+    /// effect, nor those of a file on a mount with nosuid.
     fn file_capabilities(&self, file: &Target) -> Option<Box<Denial>> {
         let link = CString::new(link_to(&file.fd)).ok()?;
-        self.rules.file_capabilities(sys::files::effective_file_capabilities(&link))
+        let refusal = self.rules.file_capabilities(sys::files::effective_file_capabilities(&link))?;
+        let mut head = [0; 4];
+        let is_elf =
+            open_now(&file.fd).is_ok_and(|file| file.read_at(&mut head, 0).is_ok() && head == *b"\x7fELF");
+        let is_nosuid = fstatvfs(&file.fd).is_ok_and(|found| found.flags().contains(FsFlags::ST_NOSUID));
+        (is_elf && !is_nosuid).then_some(refusal)
     }
 
     /// As many live processes of an entry as there may be, besides this one.

@@ -60,7 +60,6 @@ use crate::policy::{Denial, PolicyEngine};
 use crate::processes::forks::Forks;
 use crate::processes::proc_fs::LiveProcFs;
 use crate::processes::programs::ProgramTable;
-use crate::procfs::processes;
 use crate::sys::seccomp::NotificationId;
 use crate::syscalls::{self, Handler};
 use crate::tracer::{Operation, Tracer};
@@ -367,10 +366,7 @@ impl Enforcer {
             return self.trace_first(Operation::BecomeReadable, caller);
         }
         self.remember(caller);
-        if caller.ppid != Pid::own()
-            && processes::is_vfork_parent(caller.ppid, caller.tgid)
-            && let Ok(parent) = Caller::of(caller.ppid.first_thread())
-        {
+        if let Some(parent) = caller.vfork_parent() {
             self.remember(&parent);
         }
         self.trace_first(Operation::BecomeUnreadable, caller)

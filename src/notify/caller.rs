@@ -15,9 +15,9 @@ use nix::errno::Errno;
 use crate::ids::{Gid, Pid, Tid, Uid};
 use crate::notify::handed::{Handed, HandedItem};
 use crate::notify::unreadable::{UNREADABLE, unreadable};
-use crate::procfs::errno;
 use crate::procfs::limits::{ProcLimits, UNLIMITED};
 use crate::procfs::status::ThreadStatus;
+use crate::procfs::{errno, processes};
 use crate::sys;
 use crate::sys::credentials::{self, CapSets};
 
@@ -93,6 +93,13 @@ impl Caller {
             }
             answer => answer,
         }
+    }
+
+    /// The process that waits for the caller's in vfork(2), and has its memory.
+    pub fn vfork_parent(&self) -> Option<Caller> {
+        let is_app = self.ppid != Pid::own();
+        let waits = is_app && processes::is_vfork_parent(self.ppid, self.tgid);
+        waits.then(|| Caller::of(self.ppid.first_thread()).ok()).flatten()
     }
 
     /// Opens the caller's descriptor of this number.

@@ -8,7 +8,6 @@ use crate::notify::caller::Caller;
 use crate::notify::listener::{Listener, WaitSet};
 use crate::notify::server::{HandlerStep, Notification, NotificationHandler};
 use crate::processes::proc_fs::LiveProcFs;
-use crate::procfs::processes;
 use crate::readiness::notify_socket::NotifySocket;
 use crate::sys::CallError;
 use crate::sys::seccomp::{self, Answer, NotificationId};
@@ -115,9 +114,7 @@ impl NotificationHandler for Recorder {
             if let Some(operation) = Recorder::operation(call, caller, observed.runs_unreadable) {
                 // Its program, while it can be read.
                 self.program(caller);
-                if processes::is_vfork_parent(caller.ppid, caller.tgid)
-                    && let Ok(parent) = Caller::of(caller.ppid.first_thread())
-                {
+                if let Some(parent) = caller.vfork_parent() {
                     self.program(&parent);
                 }
                 traced = self.continues_traced(notification, operation, caller);

@@ -85,12 +85,8 @@ impl Tracer {
     /// Attaches to the process that waits for this one in vfork(2), and has its memory. Where it cannot be
     /// traced, its later calls that need what cannot be read are refused.
     fn attach_vfork_parent(&self, caller: &Caller, attached: &mut Vec<(Pid, Tid)>) {
-        let parent = caller.ppid;
-        if parent == Pid::own() || !processes::is_vfork_parent(parent, caller.tgid) {
-            return;
-        }
-        // Where it fails, a call of the parent that cannot be read is refused, and its event says so.
-        if let Ok(parent) = Caller::of(parent.first_thread()) {
+        if let Some(parent) = caller.vfork_parent() {
+            // Those of its threads that are not traced then are refused, with an event.
             let _ = self.attach_process(&parent, attached);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::elf;
 use crate::images::BUSYBOX;
-use crate::support::{Image, Init, Place, Rootfs, Run, can_run, shim};
+use crate::support::{Image, Init, Place, Rootfs, Run, can_run, folder, shim, unique};
 
 /// What a server does with its files.
 const SERVES: &str = r#"#!/bin/sh
@@ -154,4 +154,47 @@ fn what_is_moved_among_programs_is_none() {
     assert_eq!((&*confined, code), ("126\nx", 0), "{said}");
     assert!(said.contains("\"path\":\"/app/cat\"") && violations >= 2, "{said}");
     assert!(said.contains("\"errno\":\"EXDEV\"") && said.contains("\"path\":\"/app/d\""), "{said}");
+}
+
+/// The launch drops it from the bounding set, and the kernel then executes no such file (capabilities(7)).
+#[test]
+fn a_file_with_a_capability_that_was_dropped_is_refused_with_an_event() {
+    const PYTHON: &str = "/usr/bin/python3";
+    if !can_run(Place::Docker, &[BUSYBOX, PYTHON]) {
+        return;
+    }
+    let programs = folder().join(unique("capable"));
+    std::fs::create_dir(&programs).expect("a temporary folder");
+    let program = programs.join("cat");
+    std::fs::copy(BUSYBOX, &program).expect("a copy");
+    // cap_net_raw=ep
+    let set = "import os, struct, sys; os.setxattr(sys.argv[1], 'security.capability', struct.pack('<5I', 0x02000001, 1 << 13, 0, 0, 0))";
+    let set = std::process::Command::new(PYTHON).args(["-c", set]).arg(&program).status();
+    assert!(set.expect("it runs").success());
+    let profile = |capabilities: &str| {
+        format!(
+            r#"{{"remit": 1, "name": "x", "capabilities": {capabilities}, "files": ["@runtime"], "programs": [
+            {{"path": "/bin/busybox", "entry": true, "may_run": ["/capable/cat"]}}, {{"path": "/capable/cat"}}]}}"#
+        )
+    };
+    let run = |init: Init, capabilities: &str| {
+        let mut running = Run::new(
+            image(),
+            Place::Docker,
+            init,
+            &["/bin/sh", "-c", "/capable/cat /proc/self/comm; echo $?"],
+        )
+        .file("/etc/remit/profile.json", profile(capabilities))
+        .folder(&programs, "/capable")
+        .start();
+        running.wait();
+        let violations: Vec<String> =
+            running.events().violations().iter().map(|event| event["object"].to_string()).collect();
+        (running.stdout(), violations)
+    };
+    let works = ("cat\n0".to_owned(), Vec::new());
+    assert_eq!(run(Init::None, "[]"), works, "the control");
+    assert_eq!(run(Init::remit(&[]), r#"["net_raw"]"#), works);
+    let refused = ("126".to_owned(), vec![r#"{"name":"net_raw"}"#.to_owned()]);
+    assert_eq!(run(Init::remit(&[]), "[]"), refused);
 }
