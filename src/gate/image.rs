@@ -330,11 +330,11 @@ pub(super) fn each_file(
 ) -> Result<(), ImageFault> {
     let mut ahead = vec![top.to_owned()];
     while let Some(directory) = ahead.pop() {
-        if !stat(files, &directory)?.is_some_and(|info| info.kind == FileKind::Directory) {
+        if stat(files, &directory)?.is_none_or(|info| info.kind != FileKind::Directory) {
             continue;
         }
         let listed = files.list(&directory);
-        for (name, is_link) in listed.map_err(|error| ImageFault { path: directory.clone(), error })? {
+        for (name, kind) in listed.map_err(|error| ImageFault { path: directory.clone(), error })? {
             let path = directory.join(name);
             let info = match files.stat(&path) {
                 Ok(Some(info)) => info,
@@ -344,7 +344,7 @@ pub(super) fn each_file(
                 Err(error) => return Err(ImageFault { path, error }),
             };
             match info.kind {
-                FileKind::Directory if !is_link => ahead.push(path),
+                FileKind::Directory if kind.is_some() => ahead.push(path),
                 FileKind::Regular => take(&path, &info),
                 _ => {}
             }

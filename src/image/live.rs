@@ -1,14 +1,13 @@
 //! The real files, accessed with this process's root directory and ids.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
-use super::{Executable, FileId, FileInfo, FileKind, ImageFiles, elf};
+use super::{Executable, FileId, FileInfo, FileKind, ImageFiles, ListedName, elf};
 use crate::ids::Uid;
 use crate::kernel::Arch;
 
@@ -37,11 +36,11 @@ impl ImageFiles for Live {
         executable(path, Arch::THIS)
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
+    fn list(&self, path: &Path) -> io::Result<Vec<ListedName>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(path)? {
             let entry = entry?;
-            names.push((entry.file_name(), entry.file_type()?.is_symlink()));
+            names.push((entry.file_name(), kind(entry.file_type()?)));
         }
         names.sort_unstable();
         Ok(names)
@@ -73,8 +72,19 @@ impl ImageFiles for LiveFor {
         }
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
+    fn list(&self, path: &Path) -> io::Result<Vec<ListedName>> {
         Live.list(path)
+    }
+}
+
+/// The type of a file in a directory; `None` for a symbolic link.
+pub(super) fn kind(found: fs::FileType) -> Option<FileKind> {
+    match () {
+        () if found.is_symlink() => None,
+        () if found.is_file() => Some(FileKind::Regular),
+        () if found.is_dir() => Some(FileKind::Directory),
+        () if found.is_char_device() || found.is_block_device() => Some(FileKind::Device),
+        () => Some(FileKind::Other),
     }
 }
 
@@ -212,6 +222,6 @@ mod tests {
         assert_eq!(Live.stat(Path::new("/proc/self/status/x")).expect("ENOTDIR is an answer"), None);
         let names = Live.list(Path::new("/proc/self")).expect("listable");
         assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
-        assert!(names.contains(&("exe".into(), true)));
+        assert!(names.contains(&("exe".into(), None)));
     }
 }

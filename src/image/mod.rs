@@ -74,7 +74,7 @@ pub struct FileInfo {
 pub type Time = (i64, u32);
 
 /// The type of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileKind {
     /// A regular file.
     Regular,
@@ -85,6 +85,9 @@ pub enum FileKind {
     /// A socket or a FIFO.
     Other,
 }
+
+/// A name in a directory, and the type of the file there; `None` for a symbolic link.
+pub type ListedName = (OsString, Option<FileKind>);
 
 impl FileKind {
     /// The type that st_mode has (inode(7)).
@@ -177,11 +180,11 @@ pub trait ImageFiles {
     /// The file cannot be read.
     fn executable(&self, path: &Path) -> std::io::Result<Executable>;
 
-    /// The names in a directory, sorted; whether each is a symbolic link.
+    /// The names in a directory, sorted, each with its type.
     ///
     /// # Errors
     /// The directory cannot be listed.
-    fn list(&self, path: &Path) -> std::io::Result<Vec<(OsString, bool)>>;
+    fn list(&self, path: &Path) -> std::io::Result<Vec<ListedName>>;
 }
 
 /// The files with an execute bit in `command`'s own directory that the kernel can
@@ -195,9 +198,9 @@ pub trait ImageFiles {
 pub fn beside(files: &dyn ImageFiles, command: &Path) -> std::io::Result<Vec<PathBuf>> {
     let Some(directory) = command.parent() else { return Ok(Vec::new()) };
     let mut beside = Vec::new();
-    for (name, is_link) in files.list(directory)? {
+    for (name, kind) in files.list(directory)? {
         let path = directory.join(name);
-        if is_link {
+        if kind != Some(FileKind::Regular) {
             continue;
         }
         let look = files.stat(&path)?;

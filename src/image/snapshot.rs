@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::live::{Live, file_info};
-use super::{Executable, FileInfo, FileKind, ImageFiles, MAX_LINKS};
+use super::{Executable, FileInfo, FileKind, ImageFiles, ListedName, MAX_LINKS};
 
 /// The files of the environment that this process runs in, as they were when they were first
 /// looked up.
@@ -23,7 +23,7 @@ use super::{Executable, FileInfo, FileKind, ImageFiles, MAX_LINKS};
 pub struct Snapshot {
     names: RefCell<HashMap<OsString, Result<Dentry, Errno>>>,
     executables: RefCell<HashMap<OsString, Result<Executable, Errno>>>,
-    directories: RefCell<HashMap<OsString, Vec<(OsString, bool)>>>,
+    directories: RefCell<HashMap<OsString, Vec<ListedName>>>,
     /// Paths of directories, each with the same path without links.
     resolved: RefCell<HashMap<OsString, PathBuf>>,
 }
@@ -163,7 +163,7 @@ impl ImageFiles for Snapshot {
         Ok(found?)
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
+    fn list(&self, path: &Path) -> io::Result<Vec<ListedName>> {
         if let Some(found) = self.directories.borrow().get(path.as_os_str()) {
             return Ok(found.clone());
         }

@@ -1,11 +1,10 @@
 //! An invented image, for which tests and golden files plan.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Executable, FileId, FileInfo, FileKind, ImageFiles, MAX_LINKS, Time};
+use super::{Executable, FileId, FileInfo, FileKind, ImageFiles, ListedName, MAX_LINKS, Time};
 use crate::ids::Uid;
 
 /// Files that exist in memory only. Directories above a path come with it.
@@ -207,12 +206,16 @@ impl ImageFiles for ImageTree {
         }
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
+    fn list(&self, path: &Path) -> io::Result<Vec<ListedName>> {
         let (at, _) =
             self.resolve(path, MAX_LINKS)?.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
         let below = |(name, node): (&PathBuf, &ImageNode)| {
             let own = name.parent() == Some(&at);
-            own.then(|| (name.file_name().unwrap_or_default().to_owned(), matches!(node, ImageNode::Link(_))))
+            let kind = match node {
+                ImageNode::Link(_) => None,
+                ImageNode::There { kind, .. } => Some(*kind),
+            };
+            own.then(|| (name.file_name().unwrap_or_default().to_owned(), kind))
         };
         Ok(self.nodes.iter().filter_map(below).collect())
     }
@@ -237,7 +240,8 @@ mod tests {
         assert_eq!(look("/bin/../bin/ls").canonical, Path::new("/usr/bin/ls"));
         assert!(tree.stat(Path::new("/a")).is_err());
         assert_eq!(tree.stat(Path::new("/bin/sh/x")).expect("ENOTDIR"), None);
+        let regular = Some(FileKind::Regular);
         let names: Vec<_> = tree.list(Path::new("/bin")).expect("listable").into_iter().collect();
-        assert_eq!(names, [("busybox".into(), false), ("ls".into(), false), ("sh".into(), true)]);
+        assert_eq!(names, [("busybox".into(), regular), ("ls".into(), regular), ("sh".into(), None)]);
     }
 }

@@ -57,7 +57,9 @@ fn of_the_image(files: &dyn ImageFiles) -> BTreeSet<PathBuf> {
     let Some(root) = is_whole(files, Path::new("/")) else { return BTreeSet::new() };
     let listed = |directory: &'static str| {
         let names = files.list(Path::new(directory)).unwrap_or_default().into_iter();
-        let names = names.filter(|(name, is_link)| !is_link && DATA.iter().all(|data| name != data));
+        let names = names.filter(|(name, kind)| {
+            *kind == Some(FileKind::Directory) && DATA.iter().all(|data| name != data)
+        });
         names.take(MOST).map(|(name, _)| Path::new(directory).join(name))
     };
     let tops = listed("/").chain(listed("/var")).filter_map(|path| top_of(&path));

@@ -1,12 +1,12 @@
 //! Devices that the engine passed in, and those of graphics processors.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::file_groups::{GPU, GPU_DEVICES};
 use super::grants::Granted;
 use super::{Host, PlanError, mounts};
-use crate::image::{FileInfo, FileKind, ImageFiles};
+use crate::image::{FileInfo, FileKind, ImageFiles, ListedName};
 use crate::profile::Rights;
 
 const DEV: &str = "/dev";
@@ -71,16 +71,12 @@ fn is_made_for_it(host: &Host) -> bool {
 
 /// The devices among names of /dev, and those in directories of these names, sorted. Links lead to
 /// what is there under its own name.
-fn below(
-    files: &dyn ImageFiles,
-    names: Vec<(OsString, bool)>,
-    wanted: impl Fn(&OsStr) -> bool,
-) -> Vec<FileInfo> {
+fn below(files: &dyn ImageFiles, names: Vec<ListedName>, wanted: impl Fn(&OsStr) -> bool) -> Vec<FileInfo> {
     /// Deep enough for /dev/bus/usb/001/002.
     const DEPTH: u32 = 4;
     const MOST: usize = 1024;
-    let within = |directory: &Path, names: Vec<(OsString, bool)>| -> Vec<PathBuf> {
-        let names = names.into_iter().filter(|(_, is_link)| !is_link);
+    let within = |directory: &Path, names: Vec<ListedName>| -> Vec<PathBuf> {
+        let names = names.into_iter().filter(|(_, kind)| kind.is_some());
         names.map(|(name, _)| directory.join(name)).collect()
     };
     let names = names.into_iter().filter(|(name, _)| wanted(name)).collect();

@@ -114,9 +114,9 @@ pub(super) fn split(
         .list(directory)
         .map_err(|error| PlanError::at(pointer, PlanFault::List(directory.to_owned(), error)))?;
     let inside = inside(directory, outside);
-    for (name, is_link) in names {
+    for (name, kind) in names {
         let excluded = inside.get(name.as_os_str());
-        if is_link || excluded.is_some_and(|itself| *itself) {
+        if kind.is_none() || excluded.is_some_and(|itself| *itself) {
             continue;
         }
         let path = directory.join(&name);

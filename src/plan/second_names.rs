@@ -103,7 +103,8 @@ fn sought(granted: &mut Granted<'_>, searched: bool) -> Result<BTreeMap<FileId, 
             let other = granted.files.stat_beside(&directory.join(name));
             matches!(other, Ok(Some(other)) if other.id == info.id)
         };
-        let names = names.iter().filter(|(name, is_link)| !is_link && is_it(Path::new(name)));
+        let names =
+            names.iter().filter(|(name, kind)| *kind == Some(FileKind::Regular) && is_it(Path::new(name)));
         let beside: Vec<PathBuf> = names.map(|(name, _)| directory.join(name)).collect();
         if (beside.len() as u64) < info.links {
             sought.insert(info.id, info.canonical.clone());
@@ -135,9 +136,10 @@ fn walk(
                 continue;
             }
         };
-        for (name, is_link) in names {
+        for (name, kind) in names {
             let path = directory.join(name);
-            if is_link || points.contains(&*path) || KERNELS.iter().any(|tree| path == Path::new(tree)) {
+            if kind.is_none() || points.contains(&*path) || KERNELS.iter().any(|tree| path == Path::new(tree))
+            {
                 continue;
             }
             // A file without a stat is excluded from every grant, or is refused there.

@@ -73,7 +73,7 @@ fn ungranted(granted: &Granted<'_>) -> Option<String> {
     while let Some(place) = ahead.pop() {
         // What cannot be listed is no folder, or none that the app can read.
         let within = files.list(&place).unwrap_or_default().into_iter();
-        let within = within.map(|(name, is_link)| (place.join(name), is_link));
+        let within = within.map(|(name, kind)| (place.join(name), kind.is_none()));
         for (path, is_link) in within.chain([(place.clone(), true)]).filter(|(path, _)| is_secret(path)) {
             looked += 1;
             if looked > MOST {

@@ -15,9 +15,9 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use super::layer::text;
 use super::{no_regular, too_large};
 use crate::image::digest::digest;
-use crate::image::live::file_info;
+use crate::image::live::{self, file_info};
 use crate::image::packages::Databases;
-use crate::image::{Executable, FileInfo, ImageFiles, elf};
+use crate::image::{Executable, FileInfo, ImageFiles, ListedName, elf};
 use crate::kernel::Arch;
 
 /// The files of an unpacked image.
@@ -130,12 +130,12 @@ impl ImageFiles for Unpacked {
         elf::executable(&self.regular(path)?, self.arch)
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
+    fn list(&self, path: &Path) -> io::Result<Vec<ListedName>> {
         let directory = self.open(path, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
         let mut names = Vec::new();
         for entry in fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))? {
             let entry = entry?;
-            names.push((entry.file_name(), entry.file_type()?.is_symlink()));
+            names.push((entry.file_name(), live::kind(entry.file_type()?)));
         }
         names.sort_unstable();
         Ok(names)

@@ -13,7 +13,7 @@ use super::error::ImageError;
 use super::manifest::LayerPart;
 use super::members::MemberReader;
 use super::stream::{ByteStream, Compression, Hashing, Meter, decompressed};
-use crate::image::{Executable, packages};
+use crate::image::{Executable, FileKind, packages};
 use crate::kernel::Arch;
 
 /// The most that is read of an image, all layers together.
@@ -56,6 +56,19 @@ pub(super) enum NodeKind {
     Device,
     /// A FIFO.
     Other,
+}
+
+impl NodeKind {
+    /// The type of the file; `None` for a symbolic link.
+    pub fn of_file(&self) -> Option<FileKind> {
+        match self {
+            NodeKind::Symlink(_) => None,
+            NodeKind::Directory => Some(FileKind::Directory),
+            NodeKind::Regular(_) => Some(FileKind::Regular),
+            NodeKind::Device => Some(FileKind::Device),
+            NodeKind::HardLink(_) | NodeKind::Other => Some(FileKind::Other),
+        }
+    }
 }
 
 /// Where the content of a file is: in which layer, and where in it, uncompressed, in bytes.

@@ -18,7 +18,7 @@ use nix::errno::Errno;
 use super::layer::{ContentFacts, ImageLayer, LayerChange, LayerNode, NodeKind};
 use super::no_regular;
 use crate::ids::Uid;
-use crate::image::{Executable, FileId, FileInfo, FileKind, ImageFiles, MAX_LINKS};
+use crate::image::{Executable, FileId, FileInfo, FileKind, ImageFiles, ListedName, MAX_LINKS};
 
 /// The longest path without links, in bytes (PATH_MAX).
 const LONGEST_PATH: usize = 4096;
@@ -478,12 +478,7 @@ impl ImageFiles for MergedFiles {
         Ok(self.find(path)?.map(|(canonical, node)| FileInfo {
             canonical,
             id: FileId { device: 1, inode: node.inode },
-            kind: match node.kind {
-                NodeKind::Directory => FileKind::Directory,
-                NodeKind::Regular(_) => FileKind::Regular,
-                NodeKind::Device => FileKind::Device,
-                NodeKind::Symlink(_) | NodeKind::HardLink(_) | NodeKind::Other => FileKind::Other,
-            },
+            kind: node.kind.of_file().unwrap_or(FileKind::Other),
             mode: node.mode.into(),
             links: self.links.get(&node.inode).copied().unwrap_or(1),
             owner: Uid::from_raw(node.owner),
@@ -516,14 +511,14 @@ impl ImageFiles for MergedFiles {
         }
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
+    fn list(&self, path: &Path) -> io::Result<Vec<ListedName>> {
         let (_, directory) = self.followed(path.as_os_str().as_bytes())?.ok_or(Errno::ENOENT)?;
         if directory.node.kind != NodeKind::Directory {
             return Err(Errno::ENOTDIR.into());
         }
         let names = self.within(directory.number).map(|(key, found)| {
             let name = OsStr::from_bytes(&key[size_of::<u32>()..]).to_owned();
-            (name, matches!(found.node.kind, NodeKind::Symlink(_)))
+            (name, found.node.kind.of_file())
         });
         Ok(names.collect())
     }

@@ -49,7 +49,7 @@ use self::merged::{MergeFault, MergedFiles};
 use self::single::{LayerPlace, UnpackedLayers};
 use self::stream::{ByteStream, Compression, Hashing, Meter, Section, decompressed};
 use super::packages::{self, Databases, Packages};
-use super::{Executable, FileInfo, ImageFiles, Trail};
+use super::{Executable, FileInfo, ImageFiles, ListedName, Trail};
 use crate::kernel::Arch;
 
 /// An image that was read.
@@ -424,7 +424,7 @@ impl ImageFiles for ReadImage {
         self.files().executable(path)
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
+    fn list(&self, path: &Path) -> io::Result<Vec<ListedName>> {
         self.files().list(path)
     }
 }

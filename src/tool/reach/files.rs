@@ -10,7 +10,7 @@ use super::super::ToolError;
 use super::super::progress::ProgressLine;
 use crate::image::archive::{self, ReadImage};
 use crate::image::live::Live;
-use crate::image::{Executable, FileInfo, ImageFiles, Trail};
+use crate::image::{Executable, FileInfo, ImageFiles, ListedName, Trail};
 use crate::kernel::Arch;
 use crate::reach::libraries::{FileContent, FileSource};
 use crate::reach::object::MOST_BYTES;
@@ -111,7 +111,7 @@ impl ImageFiles for ProgramFiles<'_> {
         self.files().executable(path)
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
+    fn list(&self, path: &Path) -> io::Result<Vec<ListedName>> {
         self.files().list(path)
     }
 }
