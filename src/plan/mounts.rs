@@ -19,6 +19,9 @@ pub fn other_names(mounts: &[MountInfo], path: &Path) -> Vec<PathBuf> {
         Some((mount, mount.root.join(path.strip_prefix(&mount.point).ok()?)))
     };
     let Some((own, inner)) = within(path) else { return Vec::new() };
+    if mounts.iter().filter(|mount| mount.device == own.device).nth(1).is_none() {
+        return Vec::new();
+    }
     let name = |mount: &MountInfo| {
         let rest = inner.strip_prefix(&mount.root).ok()?;
         let name = if rest.as_os_str().is_empty() { mount.point.clone() } else { mount.point.join(rest) };

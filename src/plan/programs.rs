@@ -2,6 +2,7 @@
 //! interpreter that the kernel would start for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::error;
@@ -66,9 +67,9 @@ impl Programs {
         let mut found = Programs::default();
         let has_directories = host.embedded
             && profile.programs.iter().any(|program| matches!(program.place, ProgramPlace::Beneath(_)));
-        let mut at = BTreeMap::<&Path, Vec<ProfileIndex>>::new();
+        let mut at = BTreeMap::<&OsStr, Vec<ProfileIndex>>::new();
         for (index, program) in profile.indexed_programs() {
-            at.entry(program.place.path()).or_default().push(index);
+            at.entry(program.place.path().as_os_str()).or_default().push(index);
         }
         let mut known = Known::default();
         for (index, program) in profile.indexed_programs() {
@@ -418,7 +419,7 @@ fn left_out(
 /// The entries that `program` may run, by their indices in the profile; `at` has the entries of
 /// each path.
 fn transitions(
-    at: &BTreeMap<&Path, Vec<ProfileIndex>>,
+    at: &BTreeMap<&OsStr, Vec<ProfileIndex>>,
     profile: &Profile,
     program: &Program,
 ) -> Vec<ProfileIndex> {
@@ -427,7 +428,7 @@ fn transitions(
     };
     let mut transitions = BTreeSet::new();
     for transition in program.may_run.iter().map(|transition| &transition.what) {
-        let there = at.get(transition.path.as_path()).into_iter().flatten();
+        let there = at.get(transition.path.as_os_str()).into_iter().flatten();
         transitions.extend(there.filter(|index| leads(transition, &profile.programs[index.get()])));
     }
     transitions.into_iter().collect()

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::error::{ReadError, either};
 use super::nearest::nearest;
-use super::{Document, json, read};
+use super::read::{digest, parse};
+use super::{Document, Entry, Program, Transition, json, read};
 
 /// Each embedded profile's name and text.
 const PROFILES: [(&str, &str); 6] = [
@@ -72,8 +73,27 @@ pub fn expand(name: &str, around: &Around) -> Result<Document, ReadError> {
     // Read as a profile below, and by the tests as it stands. Nothing else in it is written anew.
     let Some(written) = json::member(text, "programs") else { return read(text.as_bytes()) };
     let (before, after) = text.split_at(json::position(text, written));
-    let programs = fit(around, serde_json::from_str(written).unwrap_or_default())?;
-    read(format!("{before}{programs}{}", &after[written.len()..]).as_bytes())
+    let after = &after[written.len()..];
+    let mut programs = fit(around, serde_json::from_str(written).unwrap_or_default())?;
+    let mut profile = parse(&format!("{before}{programs}{after}"))?;
+    if name == "baseline" {
+        each_may_run_each(&mut profile.programs, &mut programs);
+    }
+    let text = format!("{before}{programs}{after}");
+    Ok(Document { profile, digest: digest(&text), text })
+}
+
+/// Adds a transition from each program to each, as it is read and as it is written. These lists are not
+/// read: they would be a quarter of a launch.
+fn each_may_run_each(programs: &mut [Program], written: &mut Value) {
+    let paths: Vec<&Path> = programs.iter().map(|program| program.place.path()).collect();
+    let list = json!(paths);
+    let to = |path: &&Path| Entry { what: Transition { path: path.into(), applet: None }, why: None };
+    let transitions: Vec<_> = paths.iter().map(to).collect();
+    for (at, program) in programs.iter_mut().enumerate() {
+        program.may_run.clone_from(&transitions);
+        written[at]["may_run"] = list.clone();
+    }
 }
 
 fn unknown(name: &str) -> String {
@@ -115,11 +135,8 @@ fn beneath_and_beside(around: &Around, programs: Value) -> Result<Value, ReadErr
     programs.extend(trees.iter().filter_map(|tree| tree.to_str()).map(|tree| {
         json!({ "beneath": tree, "from_image": true, "entry": true, "why": "programs elsewhere, as the image has them" })
     }));
-    let places: Vec<Value> =
-        programs.iter().map(|program| program.get("beneath").unwrap_or(&program["path"]).clone()).collect();
-    for program in &mut programs {
-        program["may_run"] = places.clone().into();
-    }
+    // Each may run each, which is added to what is read.
+    programs.iter_mut().for_each(|program| program["may_run"] = json!([]));
     Ok(programs.into())
 }
 
@@ -218,6 +235,14 @@ mod tests {
         }
         assert!(matches!(app.profile.programs[4].place, ProgramPlace::Path(_)));
         assert_ne!(app.digest, covered.digest, "the digest is of what is in force");
+    }
+
+    /// Its programs are put together, not read.
+    #[test]
+    fn baseline_is_what_its_text_says() {
+        let app = expanded("baseline", "/app/server", &["/app/helper.sh", "/app/server"]);
+        let read = read(app.text.as_bytes()).unwrap();
+        assert_eq!((read.profile, read.digest), (app.profile, app.digest));
     }
 
     #[test]

@@ -45,15 +45,21 @@ const KEYS: &[&str] = &[
 /// expected.
 pub fn read(bytes: &[u8]) -> Result<Document, ReadError> {
     let text = plain(bytes, "profile", EMPTY)?;
+    Ok(Document { profile: parse(text)?, text: text.to_owned(), digest: digest(text) })
+}
+
+/// As [`read`], the profile alone.
+pub(super) fn parse(text: &str) -> Result<Profile, ReadError> {
     let tree = json::JsonText::parse(text).map_err(|error| not_json(&error, "profile"))?;
     let root = Located::root(&tree);
     let profile = profile(&root)?;
     cross::check(&profile).map_err(|wrong| root.error_below(&wrong.pointer, wrong.message))?;
-    Ok(Document {
-        profile,
-        text: text.to_owned(),
-        digest: format!("sha256:{}", hex::lower(&Sha256::digest(bytes))),
-    })
+    Ok(profile)
+}
+
+/// The digest by which events and locks name a profile.
+pub(super) fn digest(text: &str) -> String {
+    format!("sha256:{}", hex::lower(&Sha256::digest(text)))
 }
 
 /// Reads another file that a person writes, as strictly as a profile: no unknown key, and none
