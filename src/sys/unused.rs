@@ -54,6 +54,8 @@ macro_rules! without_unused_libraries {
             $crate::sys::unused::without_unused_libraries!(__res_iclose __res_vinit);
             // printf(3) of floating point numbers: glibc formats none for itself, and Rust does it alone.
             $crate::sys::unused::without_unused_libraries!(__printf_fp __printf_fphex);
+            // gettext(3) and iconv(3): no locale is set, and in the locale C nothing is translated.
+            $crate::sys::unused::without_unused_libraries!(_nl_find_domain __gconv_transliterate);
         }
     };
     ($($uncalled:ident)*) => {
