@@ -37,8 +37,13 @@ impl Calls {
         let listed: BTreeSet<String> = entries.iter().map(name).collect();
         let classes: BTreeSet<String> = entries.iter().filter(|entry| why(entry)).map(name).collect();
         let group = |word: &str| -> BTreeSet<String> {
-            let there = listed.contains(word).then(|| groups::named(word)).flatten();
-            there.into_iter().flat_map(|group| group.calls().into_keys()).map(str::to_owned).collect()
+            let there = listed.contains(word).then(|| groups::listed(word, true));
+            there
+                .into_iter()
+                .flatten()
+                .flat_map(|group| group.calls().into_keys())
+                .map(str::to_owned)
+                .collect()
         };
         let [base, failure] = ["@base", "@failure"].map(group);
         let early = profile["syscalls"]["startup_only"].as_array().cloned().unwrap_or_default();
@@ -59,7 +64,9 @@ impl Calls {
             into.insert(call.clone());
         }
         let beyond = calls.failure.union(&calls.listed).chain(&calls.launch);
-        calls.beyond = beyond.filter(|call| !made.contains(*call)).cloned().collect();
+        // As those of @base: not watched where COMMAND's library is not glibc.
+        let is_unwatched = |call: &String| groups::NOT_OF_GLIBC.contains(&call.as_str());
+        calls.beyond = beyond.filter(|call| !made.contains(*call) && !is_unwatched(call)).cloned().collect();
         let dangerous = DANGEROUS.iter().filter(|(call, _)| all.contains(*call));
         calls.dangerous = dangerous.map(|(call, _)| ((*call).to_owned(), made.contains(*call))).collect();
         calls.all = all;

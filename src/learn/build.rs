@@ -15,7 +15,7 @@ use super::runs::Runs;
 use super::volatile::{as_named, literal};
 use crate::profile::{
     Capability, Endpoint, Entry, Fallback, FileEntry, FileGroup, FileRule, Limits, Mode, Network,
-    OnViolation, Profile, Ready, Risk, Watch, capability_of, capability_word, in_order,
+    OnViolation, Profile, Ready, Risk, Watch, capability_of, capability_word, changes_files, in_order,
 };
 
 /// The reason for a grant.
@@ -65,6 +65,7 @@ pub fn build(observations: &Observations, wanted: &Wanted) -> Learned {
     let sections = Sections {
         exact,
         files: !files.is_empty(),
+        changes_files: changes_files(&files),
         network: endpoints().next().is_some(),
         listens: !network.listen.is_empty(),
         internet: endpoints().any(|one| !unix(one)),
@@ -72,6 +73,10 @@ pub fn build(observations: &Observations, wanted: &Wanted) -> Learned {
         names: files
             .iter()
             .any(|entry| matches!(entry, FileEntry::Group(group) if group.what == FileGroup::Names)),
+        glibc: observations
+            .runs()
+            .iter()
+            .all(|run| run.fingerprint.libc.as_deref().is_some_and(|libc| libc.starts_with("glibc"))),
     };
     let capabilities = builder.capabilities();
     let (ready, syscalls) = builder.syscalls(sections, &network);

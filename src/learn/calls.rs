@@ -15,6 +15,8 @@ pub struct Sections {
     pub exact: bool,
     /// There is a file rule.
     pub files: bool,
+    /// A file rule lets the app change, make or remove a file.
+    pub changes_files: bool,
     /// There is an endpoint.
     pub network: bool,
     /// There is an endpoint that listens.
@@ -25,6 +27,8 @@ pub struct Sections {
     pub unix: bool,
     /// Names are looked up, so glibc makes a socket for nscd.
     pub names: bool,
+    /// COMMAND's C library was glibc in every run, which makes clone(2) for fork(3).
+    pub glibc: bool,
 }
 
 /// A rule of `syscalls.allow`.
@@ -92,6 +96,10 @@ fn values_beside(name: &str, arg: u8) -> Vec<u64> {
         .collect()
 }
 
+/// What a C library makes only for the function of that name, which a program calls always or never: an exact
+/// profile is not completed by it.
+const BY_NAME_ALONE: &str = "waitid";
+
 /// Calls that no C library makes any more where the kernel has their successors: an exact profile is
 /// not completed by them.
 const SUPERSEDED: [&str; 13] = [
@@ -113,8 +121,8 @@ const SUPERSEDED: [&str; 13] = [
 impl Sections {
     /// The calls that come with one of its class. An exact profile is for the C libraries of one image on
     /// one architecture: it has none that is superseded, none that libraries fall back from (to what came
-    /// after Linux 4.18 the kernel answers ENOSYS), and of a path no other form than the one that was
-    /// seen, by a directory's descriptor or without.
+    /// after Linux 4.18 the kernel answers ENOSYS), and of a file no other form than the one that was
+    /// seen: by its path, by a directory's descriptor and a path, or by its own descriptor.
     fn class_of(self, name: &str) -> impl Iterator<Item = &'static str> {
         let class = syscalls::class(name);
         let form = |call: &str| {
@@ -125,8 +133,16 @@ impl Sections {
         let of_class = class.into_iter().flat_map(Class::calls);
         of_class.filter(move |call| {
             let is_new = syscalls::find(call).is_some_and(syscalls::Syscall::is_new);
-            let other_form = matches!((seen, form(call)), (Some(seen), Some(other)) if seen != other);
-            !self.exact || (!SUPERSEDED.contains(call) && !is_new && !other_form)
+            let is_made_by_none = SUPERSEDED.contains(call) || (self.glibc && *call == "fork");
+            let is_other = match (class, seen, form(call)) {
+                // They are used together, and no forms of one another.
+                (Some(Class::Watch), ..) => false,
+                // fts(3) goes back by a path where it has no descriptor.
+                (Some(Class::WorkingDirectory), None, _) => false,
+                // What makes the old one by itself does not make its successor.
+                (_, seen, other) => seen != other || SUPERSEDED.contains(&name),
+            };
+            !self.exact || (!is_made_by_none && *call != BY_NAME_ALONE && !is_new && !is_other)
         })
     }
 }
@@ -242,9 +258,9 @@ type Brought = BTreeMap<&'static str, Vec<Vec<Condition>>>;
 impl Sections {
     fn brought(self) -> Brought {
         if self.exact {
-            let mut brought = groups::union([&groups::BASE, &groups::FAILURE]);
-            // Not on every architecture.
-            brought.remove(groups::INSTEAD.0);
+            let failure = groups::listed(groups::FAILURE.name, self.changes_files);
+            let mut brought = groups::union(failure.chain([&groups::BASE]));
+            brought.retain(|call, _| groups::differing().all(|other| other != *call));
             return brought;
         }
         let listed = [
@@ -309,11 +325,13 @@ mod tests {
     const BARE: Sections = Sections {
         exact: false,
         files: true,
+        changes_files: true,
         network: false,
         listens: false,
         internet: false,
         unix: false,
         names: false,
+        glibc: false,
     };
     const EXACT: Sections = Sections { exact: true, ..BARE };
 
@@ -394,7 +412,9 @@ mod tests {
         assert_eq!(found(&base), []);
         assert_eq!(found(&[("openat2", None)]), [allowed("openat2")]);
         assert_eq!(found(&[("access", None)]), [allowed("access")]);
-        assert_eq!(found(&[("fchown", None)]), ["chown", "fchown", "fchownat"].map(allowed));
+        assert_eq!(found(&[("fchown", None)]), [allowed("fchown")], "a path needs no descriptor");
+        assert_eq!(found(&[("chown", None)]), [allowed("chown")]);
+        assert_eq!(found(&[("chdir", None)]), [allowed("chdir")]);
         assert_eq!(found(&[("fchdir", None)]), ["chdir", "fchdir"].map(allowed), "find(1) makes either");
         assert_eq!(found(&[("unlink", None)]), [], "@failure has it");
         assert_eq!(found(&[("faccessat", None)]), [allowed("faccessat")], "faccessat2 falls back");
@@ -410,7 +430,11 @@ mod tests {
         );
         assert_eq!(found(&[("fcntl", Some((1, "F_SETPIPE_SZ")))]), [when("fcntl", 1, &[1031])]);
         let forks = ["clone", "fork", "vfork"].map(allowed);
-        assert_eq!(found(&[("clone", Some((0, "17")))]), forks, "a process, by whichever call");
+        let clone = [("clone", Some((0, "17")))];
+        assert_eq!(found(&clone), forks, "a process, by whichever call");
+        let of_glibc = rules(&clone, Sections { glibc: true, internet: true, network: true, ..EXACT });
+        let of_glibc: Vec<_> = of_glibc.into_iter().map(|(rule, _)| rule).collect();
+        assert_eq!(of_glibc, ["clone", "vfork"].map(allowed), "it makes no fork");
         assert_eq!(found(&[("kill", Some((1, "9")))]), [], "@failure has it");
         assert_eq!(found(&[("prlimit64", Some((1, "RLIMIT_NOFILE")))]), [when("prlimit64", 1, &[7])]);
         assert_eq!(found(&[("socket", Some((0, "AF_INET")))]), [allowed("socket")]);

@@ -151,9 +151,7 @@ impl FilterInput<'_> {
             let pointer = || format!("/syscalls/{list}/{index}");
             let call = match &entry.what {
                 SyscallRule::Group(name) => {
-                    if let Some(group) = groups::named(name) {
-                        brought.group(group);
-                    }
+                    groups::listed(name, self.profile.changes_files()).for_each(|group| brought.group(group));
                     continue;
                 }
                 SyscallRule::Call(call) | SyscallRule::When(call, _) => *call,
@@ -356,11 +354,7 @@ impl SectionCalls {
             }
         }
         for (name, alternatives) in group.conditional() {
-            let (other, older) = groups::INSTEAD;
-            if group.name == groups::FAILURE.name
-                && name == other
-                && syscalls::number(self.arch, older).is_some()
-            {
+            if groups::is_superseded(name, self.arch) {
                 continue;
             }
             let alternatives = alternatives.into_iter().map(|all| self.here(all)).collect();

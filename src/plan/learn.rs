@@ -88,9 +88,9 @@ pub fn filter(kernel: &Kernel, watched: Watched) -> Filter {
         let calls = unnotified.map(|syscall| (syscall.name, Access::Allow)).chain(forks).collect();
         return Filter { arch, calls };
     }
-    let base = groups::BASE.calls();
+    let base = groups::BASE.calls().into_iter().filter(|(call, _)| !groups::is_superseded(call, arch));
     let mut calls: BTreeMap<_, _> =
-        base.into_iter().map(|(call, alternatives)| (call, Access::when(alternatives))).collect();
+        base.map(|(call, alternatives)| (call, Access::when(alternatives))).collect();
     if !watched.glibc {
         calls.extend(groups::NOT_OF_GLIBC.map(|call| (call, Access::Allow)));
     }
@@ -125,6 +125,8 @@ fn decided(syscall: &Syscall, kernel: &Kernel, watched: Watched) -> Option<Acces
         Handler::Bind | Handler::Connect | Handler::Socket | Handler::Listen => Access::Notify,
         Handler::Fork => match syscall.position(Arg::LongFlags) {
             Some(flags) => unless(flags, clone_flags::NAMESPACES_UNTRACED, 0),
+            // glibc makes clone(2) instead; musl blocks all signals while it makes this.
+            None if syscall.name == "fork" && watched.glibc => Access::Notify,
             None => Access::Allow,
         },
         // With an address it may connect.
@@ -289,7 +291,8 @@ mod tests {
         for kernel in kernels() {
             let filter = filter(&kernel, DEFAULT);
             for syscall in syscalls::all().filter(|syscall| syscall.number(kernel.arch).is_some()) {
-                let is_base = groups::BASE.calls().contains_key(syscall.name)
+                let is_base = (groups::BASE.calls().contains_key(syscall.name)
+                    && !groups::is_superseded(syscall.name, kernel.arch))
                     || groups::NOT_OF_GLIBC.contains(&syscall.name)
                     || syscall.handler == Handler::Fork;
                 if !is_base && syscall.name != "clone3" {
@@ -300,9 +303,11 @@ mod tests {
                 assert!(groups::BASE.calls().contains_key(call), "{call}");
             }
             let filter = super::filter(&kernel, Watched { glibc: true, ..DEFAULT });
-            for call in
-                groups::NOT_OF_GLIBC.iter().filter(|call| syscalls::number(kernel.arch, call).is_some())
-            {
+            let is_base = |call: &str| {
+                groups::BASE.calls().contains_key(call) && !groups::is_superseded(call, kernel.arch)
+            };
+            let others = groups::NOT_OF_GLIBC.iter().filter(|call| !is_base(call));
+            for call in others.filter(|call| syscalls::number(kernel.arch, call).is_some()) {
                 assert!(unwatched(&kernel, DEFAULT).contains(call), "{call}");
                 assert_eq!(answer(&filter, call, &[0, 0]), Action::Notify, "{call}");
             }

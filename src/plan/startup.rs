@@ -113,8 +113,7 @@ impl Startup {
         for entry in &profile.syscalls.startup_only {
             let mut take = |call, when: Vec<_>| taken.entry(call).or_default().push(when);
             match &entry.what {
-                SyscallRule::Group(name) => groups::named(name)
-                    .into_iter()
+                SyscallRule::Group(name) => groups::listed(name, true)
                     .flat_map(|group| group.calls().into_keys())
                     .for_each(|call| take(call, Vec::new())),
                 SyscallRule::Call(call) => take(call, Vec::new()),

@@ -403,6 +403,22 @@ pub struct AddressRule {
     pub ports: (u16, u16),
 }
 
+impl Profile {
+    /// Whether `files` lets the app change, make or remove some file.
+    pub fn changes_files(&self) -> bool {
+        changes_files(&self.files)
+    }
+}
+
+/// Whether one of these entries lets the app change, make or remove some file.
+pub fn changes_files(files: &[FileEntry]) -> bool {
+    let changes = Rights::WRITE.union(Rights::CREATE).union(Rights::REMOVE);
+    files.iter().any(|entry| match entry {
+        FileEntry::Path(rule) => rule.allow.intersects(changes),
+        FileEntry::Group(group) => group.what == FileGroup::Elsewhere,
+    })
+}
+
 /// The calls beyond those that the other sections allow, or all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syscalls {

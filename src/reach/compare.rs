@@ -135,9 +135,11 @@ impl ReachComparison {
             programs.into_iter().filter(|program| !reach.covers(program)).collect();
         let open = open(reach, &missing);
         let (learned, used) = match learned {
-            Some(LearnedCalls { calls, with_base, .. }) => {
+            Some(LearnedCalls { calls, with_base, arch }) => {
                 let calls = with_forks(calls, &reachable);
-                let mut used = if with_base { calls.clone() } else { with_unwatched(&calls, &reachable) };
+                let arch = arch.unwrap_or(Arch::THIS);
+                let mut used =
+                    if with_base { calls.clone() } else { with_unwatched(&calls, &reachable, arch) };
                 used.retain(|call| reachable.contains(call) || !START.contains(&call.as_str()));
                 (Some(calls), Some(used))
             }
@@ -238,9 +240,10 @@ fn with_forks(mut calls: BTreeSet<String>, reachable: &BTreeSet<String>) -> BTre
 }
 
 /// The calls of `@base` that are reachable are taken to be made.
-fn with_unwatched(calls: &BTreeSet<String>, reachable: &BTreeSet<String>) -> BTreeSet<String> {
+fn with_unwatched(calls: &BTreeSet<String>, reachable: &BTreeSet<String>, arch: Arch) -> BTreeSet<String> {
     let base = groups::BASE.calls();
-    let unwatched = reachable.iter().filter(|call| base.contains_key(call.as_str()));
+    let is_base = |call: &str| base.contains_key(call) && !groups::is_superseded(call, arch);
+    let unwatched = reachable.iter().filter(|call| is_base(call));
     calls.iter().chain(unwatched).cloned().collect()
 }
 

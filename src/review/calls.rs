@@ -162,7 +162,7 @@ fn taken(profile: &Profile) -> BTreeMap<&'static str, Vec<Vec<RegisterTest>>> {
     for entry in &profile.syscalls.startup_only {
         match &entry.what {
             SyscallRule::Group(name) => {
-                for call in groups::named(name).into_iter().flat_map(|group| calls_of(group).keys()) {
+                for call in groups::listed(name, true).flat_map(|group| calls_of(group).keys()) {
                     taken.entry(call).or_default().push(Vec::new());
                 }
             }
@@ -236,7 +236,7 @@ impl Gatherer<'_> {
     fn rule(&mut self, rule: &SyscallRule, pointer: &str, why: Option<&String>, early: bool) {
         match rule {
             SyscallRule::Group(name) => {
-                if let Some(group) = groups::named(name) {
+                for group in groups::listed(name, self.profile.changes_files()) {
                     self.group(group, pointer, why, early);
                 }
             }
@@ -333,7 +333,10 @@ type CallsOfGroup = BTreeMap<&'static str, Vec<Vec<RegisterTest>>>;
 /// The calls of a group: each group is put together once.
 fn calls_of(group: &groups::Group) -> &'static CallsOfGroup {
     static ALL: LazyLock<BTreeMap<&'static str, CallsOfGroup>> = LazyLock::new(|| {
-        let named = groups::NAMES.into_iter().filter_map(groups::named).chain([&groups::NETWORK_LISTEN]);
+        let named = groups::NAMES
+            .into_iter()
+            .flat_map(|name| groups::listed(name, true))
+            .chain([&groups::NETWORK_LISTEN]);
         let tests = |(call, alternatives): (&'static str, Vec<Vec<Condition>>)| {
             let each = |all: &Vec<Condition>| all.iter().map(|one| RegisterTest::of(call, one)).collect();
             (call, alternatives.iter().map(each).collect())
@@ -407,7 +410,7 @@ pub fn danger(call: &str) -> Option<&'static str> {
 
 /// The names of a group's calls.
 pub(super) fn of_group(name: &str) -> BTreeSet<&'static str> {
-    groups::named(name).map(|group| calls_of(group).keys().copied().collect()).unwrap_or_default()
+    groups::listed(name, true).flat_map(|group| calls_of(group).keys().copied()).collect()
 }
 
 #[cfg(test)]
@@ -460,8 +463,7 @@ mod tests {
                 own.retain(|call| !LOADER.contains(call) || network.contains(call) || of_plan.contains(call));
             }
             // A review is of every architecture.
-            let (call, other) = syscalls::groups::INSTEAD;
-            own.retain(|one| *one != call || of_plan.contains(one) || !of_plan.contains(other));
+            own.retain(|call| of_plan.contains(call) || !groups::is_superseded(call, Arch::X86_64));
             assert_eq!(own, of_plan, "{sections}");
         }
     }

@@ -7,7 +7,7 @@
 mod base;
 mod core;
 
-pub use self::base::{BASE, FAILURE, INSTEAD, NOT_OF_GLIBC};
+pub use self::base::{BASE, FAILURE, FAILURE_FILES, NOT_OF_GLIBC, differing, is_superseded};
 pub use self::core::CORE;
 
 use std::collections::BTreeMap;
@@ -114,6 +114,13 @@ pub fn named(name: &str) -> Option<&'static Group> {
         "@failure" => Some(&FAILURE),
         _ => None,
     }
+}
+
+/// What the name of a group brings in a profile: `@failure` has calls on files only where `files` lets the
+/// app change one.
+pub fn listed(name: &str, changes_files: bool) -> impl Iterator<Item = &'static Group> + use<> {
+    let files = (changes_files && name == FAILURE.name).then_some(&FAILURE_FILES);
+    named(name).into_iter().chain(files)
 }
 
 /// What several groups bring together: a call that is in two of them may be made

@@ -1,6 +1,8 @@
 //! `@base` and `@failure`: what an exact profile has without its having been observed.
 
 use super::{Check, Cluster, Group, MSG_FASTOPEN};
+use crate::kernel::Arch;
+use crate::syscalls;
 use crate::syscalls::clone_flags::{NAMESPACES_UNTRACED, THREAD};
 
 /// Whatever its arguments are.
@@ -86,6 +88,8 @@ pub static BASE: Group = Group {
                 ("pipe2", ANY),
                 ("pread64", ANY),
                 ("pwrite64", ANY),
+                // Instead of pwrite64, by how many buffers there are.
+                ("pwritev", ANY),
                 ("read", ANY),
                 ("readv", ANY),
                 ("sendfile", ANY),
@@ -138,19 +142,13 @@ pub static FAILURE: Group = Group {
             purpose: None,
             why: "abort(3), raise(3), handlers of crashes on a stack of their own, and a signal to a child that hangs: \
                   to the app's own processes, never to the supervisor",
-            when: &[
-                ("kill", ANY),
-                ("sigaltstack", ANY),
-                ("tgkill", ANY),
-                ("tkill", ANY),
-            ],
+            when: &[("kill", ANY), ("sigaltstack", ANY), ("tgkill", ANY)],
         },
         Cluster {
             purpose: None,
-            why: "what a message about a failure has, and what allocators and pools are sized by: limits and use of \
-                  its own, processors, memory, the kernel's release, its directory",
+            why: "what a message about a failure has, and what allocators, pools and sorts are sized by: limits and \
+                  use of its own, processors, memory, the kernel's release",
             when: &[
-                ("getcwd", ANY),
                 ("getrusage", ANY),
                 // Its own limit, without a new one.
                 ("prlimit64", &[&[Check::In(0, &[0]), Check::In(2, &[0])]]),
@@ -159,6 +157,20 @@ pub static FAILURE: Group = Group {
                 ("uname", ANY),
             ],
         },
+        Cluster {
+            purpose: None,
+            why: "a connection that fails: whose it was, and its end",
+            when: &[("getpeername", ANY), ("getsockname", ANY), ("shutdown", ANY)],
+        },
+    ],
+};
+
+/// The part of `@failure` that comes only where `files` lets the app change a file.
+#[rustfmt::skip]
+pub static FAILURE_FILES: Group = Group {
+    name: "@failure (files)",
+    about: "what programs call when something goes wrong with a file that they write",
+    clusters: &[
         Cluster {
             purpose: None,
             why: "a full disk, work that is broken off and a log that is opened anew: what was written in part is cut, \
@@ -171,21 +183,28 @@ pub static FAILURE: Group = Group {
                 ("unlinkat", ANY),
             ],
         },
-        Cluster {
-            purpose: None,
-            why: "a connection that fails: whose it was, and its end",
-            when: &[("getpeername", ANY), ("getsockname", ANY), ("shutdown", ANY)],
-        },
     ],
 };
 
 /// Calls of the same kind as those of `@base`, and made as often, but by other C libraries than glibc and by
-/// programs without one: glibc makes `openat` and `clock_nanosleep` instead. Where COMMAND's library is
-/// glibc a learning run watches them; elsewhere it does not, and grants them without having seen them.
-pub const NOT_OF_GLIBC: [&str; 2] = ["nanosleep", "open"];
+/// programs without one: glibc makes `epoll_wait`, `clock_nanosleep`, `openat` and `tgkill` instead. Where COMMAND's
+/// library is glibc a learning run watches them; elsewhere it does not, and grants them without having seen them.
+pub const NOT_OF_GLIBC: [&str; 4] = ["epoll_pwait", "nanosleep", "open", "tkill"];
 
-/// The call of `@failure` that is there only where the architecture lacks the other.
-pub const INSTEAD: (&str, &str) = ("unlinkat", "unlink");
+/// Calls of these groups that are there only where the architecture lacks the other, which C libraries
+/// call where there is one.
+const INSTEAD: [(&str, &str); 3] = [("epoll_pwait", "epoll_wait"), ("ppoll", "poll"), ("unlinkat", "unlink")];
+
+/// Whether these groups have a call on other architectures alone: this one has the call that C libraries make.
+pub fn is_superseded(call: &str, arch: Arch) -> bool {
+    let older = INSTEAD.iter().find(|(newer, _)| *newer == call);
+    older.is_some_and(|(_, older)| syscalls::number(arch, older).is_some())
+}
+
+/// The calls that these groups have on some architectures alone.
+pub fn differing() -> impl Iterator<Item = &'static str> {
+    INSTEAD.into_iter().map(|(newer, _)| newer)
+}
 
 /// Advice about memory of one's own: none removes data of a file (MADV_REMOVE), merges pages with
 /// those of other processes (MADV_MERGEABLE) or concerns the machine's memory (MADV_HWPOISON).
@@ -258,7 +277,7 @@ mod tests {
     /// A row for each cluster; a star is behind a call that is there with some arguments alone.
     #[test]
     fn the_documentation_has_the_tables() {
-        for group in [&BASE, &FAILURE] {
+        for group in [&BASE, &FAILURE, &FAILURE_FILES] {
             let rows = group.clusters.iter().map(|cluster| {
                 let calls = cluster.grants().map(|(call, alternatives)| {
                     let some = if alternatives.iter().any(Vec::is_empty) { "" } else { "\\*" };
