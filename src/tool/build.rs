@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use self::gather::{Gathered, gather};
 use super::progress::ProgressLine;
 use super::reach::{self, ReachSource};
-use super::staged::StagedFile;
+use super::staged::{StagedFile, refuse_inputs};
 use super::{Format, ToolError, VerbOutput, VerbResult, named_file};
 use crate::enforce::source::{self, beside};
 use crate::image::archive;
@@ -75,6 +75,10 @@ pub(super) fn run(arguments: &BuildArguments) -> VerbResult {
 
 /// Builds a profile from these inputs.
 pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> VerbResult {
+    let beside = beside(output);
+    // A profile may be continued in its place, with the evidence beside it; a journal is never replaced.
+    let is_journal = |path: &&Path| path.extension().is_none_or(|end| end != "json");
+    refuse_inputs([output, &beside], journals.iter().map(PathBuf::as_path).filter(is_journal))?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let bar = ProgressLine::bytes("reading journals");
     let gathered = gather(journals, arguments.accept_unclean, threads, &|done, all| bar.set(done, all))?;
@@ -127,7 +131,6 @@ pub(super) fn build(journals: &[PathBuf], output: &Path, arguments: &Making) -> 
         &decided.removed,
         &learned.notes,
     );
-    let beside = beside(output);
     let files = [StagedFile::write(output, &text)?, StagedFile::write(&beside, &written)?];
     let text = match arguments.format {
         Format::Text => report.text(output, &beside),

@@ -196,6 +196,7 @@ fn an_output_is_none_of_the_inputs() {
         vec!["check", "p.json", "--output", "json=link"],
         vec!["check", "p.json", "--output", "text=-,json=p.evidence.json"],
         vec!["check", "p.json", "--run", "runs", "--output", "json=runs/1.jsonl"],
+        vec!["build", "runs/1.jsonl", "-o", "runs/1.jsonl"],
         vec!["report", "p.json", "-o", "p.json"],
         vec!["report", "p.json", "-o", "p.evidence.json"],
         vec!["report", "p.json", "--events", "events", "-o", "events"],
