@@ -6,13 +6,14 @@
 //! what was resolved. The inode that a name's rights are for is defined in
 //! [`policy::inode`](crate::policy::inode).
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use caps::Capability;
 use landlock::{AccessFs, BitFlags};
 use nix::errno::Errno;
+use nix::fcntl::readlinkat;
 use nix::sys::stat::fstat;
 
 use super::deferred_calls::leased;
@@ -21,7 +22,7 @@ use super::{Decision, Enforcer, unknown};
 use crate::event::ViolationObject;
 use crate::ids::Pid;
 use crate::image::{FileId, FileKind};
-use crate::notify::caller::Caller;
+use crate::notify::caller::{Caller, is_descriptor_table_full};
 use crate::notify::capabilities::{self, Owned, has};
 use crate::notify::resolve::{Found, Target};
 use crate::notify::syscall_args::{AttributeArgs, ChangeArgs, NewAttribute, Open, PathArg, TreeChange};
@@ -115,6 +116,12 @@ impl Enforcer {
             }
             Err(errno) => return Some(unknown(errno)),
         };
+        // O_NOFOLLOW; with O_PATH the link itself is opened.
+        if flags & libc::O_PATH == 0
+            && found.target.as_ref().is_some_and(|target| link_text(target).is_some())
+        {
+            return Some(Decision::Fail(Errno::ELOOP));
+        }
         let Some((needs, kernel)) = opening_needs(&found, flags) else {
             return Some(match &found.target {
                 _ if flags & libc::O_PATH != 0 => Decision::Continue,
@@ -137,9 +144,21 @@ impl Enforcer {
             }
             // What the supervisor cannot do for the caller is left to Landlock, which has no rule
             // that allows it.
-            Ok(Ruling::Kernel | Ruling::Perform) if found.magic || open.resolve != 0 => Decision::Continue,
+            Ok(Ruling::Kernel | Ruling::Perform) if open.resolve != 0 => Decision::Continue,
+            Ok(Ruling::Kernel | Ruling::Perform)
+                if found.magic && found.target.as_ref().is_none_or(is_special) =>
+            {
+                Decision::Continue
+            }
             // To open a device or a pipe may wait, or do more.
             Ok(Ruling::Kernel) if found.target.as_ref().is_some_and(is_special) => Decision::Continue,
+            // Nothing is truncated or made by an open that fails.
+            Ok(Ruling::Kernel | Ruling::Perform)
+                if (found.target.is_none() || flags & libc::O_TRUNC != 0)
+                    && is_descriptor_table_full(caller.tid) =>
+            {
+                Decision::Fail(Errno::EMFILE)
+            }
             Ok(Ruling::Kernel | Ruling::Perform) => match self.perform_open(&found, open, caller) {
                 Ok(fd) => Decision::Opened(fd, flags & libc::O_CLOEXEC != 0),
                 Err(PerformError::Kernel(Errno::EWOULDBLOCK)) if flags & libc::O_NONBLOCK == 0 => {
@@ -245,8 +264,9 @@ impl Enforcer {
             return Decision::Continue;
         }
         let Some((from, to)) = change.needs_of_two(&old, &new) else { return Decision::Continue };
-        // What a directory holds would be moved along.
-        let in_data = Some(caller).filter(|_| !is_directory(&old) && !is_directory(&new));
+        // What a directory holds would be moved along, and a link may lead elsewhere.
+        let moves_alone = |found: &Found| !is_directory(found) && !leaves(found);
+        let in_data = Some(caller).filter(|_| moves_alone(&old) && moves_alone(&new));
         if let Some(refusal) = self.gains(&old, &new, &change, in_data) {
             return Decision::Deny(refusal);
         }
@@ -274,21 +294,12 @@ impl Enforcer {
             let refusal = self.rules.denied_without_hint(&new.canonical, Rights::CREATE);
             return Decision::Deny(Box::new(Denial { errno: Errno::EXDEV, ..*refusal }));
         }
-        if !perform && gained == KernelGain::Nothing {
+        // For the kernel a file that was made since the start has no rights but its directory's.
+        let is_refused = !is_directory(&old) && self.gained_by_rules(&old, &new, &change);
+        if !perform && gained == KernelGain::Nothing && !is_refused {
             return Decision::Continue;
         }
         self.done(&old, from.0.union(to.0), self.perform_on_two(&old, &new, &change, caller))
-    }
-
-    /// What a move would give for the kernel, of an exchange the more of both.
-    fn gained(&self, old: &Found, new: &Found, change: &TreeChange) -> KernelGain {
-        let gained = |from: &Found, to: &Found| {
-            let Some(id) = from.target.as_ref().map(|target| target.id) else { return KernelGain::Nothing };
-            let granted = self.rules.granted(&from.canonical, Some(id), &self.standing(from));
-            self.rules.gained(&from.canonical, id, granted, &to.canonical)
-        };
-        let there = gained(old, new);
-        if change.is_exchange() { there.max(gained(new, old)) } else { there }
     }
 
     /// linkat(2) with flags: a name for what a link leads to (AT_SYMLINK_FOLLOW), or for
@@ -305,46 +316,6 @@ impl Enforcer {
             },
             Err(errno) => unknown(errno),
         }
-    }
-
-    /// A file must not gain rights by a new name: one that may be read or written there and not
-    /// here is not moved. Landlock has the same rule, and its errno. A file that no process inside
-    /// may change gets no second name at all, whatever that grants now: the next start would take
-    /// it for data.
-    fn gains(
-        &self,
-        old: &Found,
-        new: &Found,
-        change: &TreeChange,
-        in_data: Option<&Caller>,
-    ) -> Option<Box<Denial>> {
-        let gain = |from: &Found, to: &Found| {
-            let target = from.target.as_ref()?.id;
-            // What is no directory has no names in it.
-            let applies = |right: &Rights| *right != Rights::LIST || is_directory(from);
-            // What has a right under a name has it still where it was moved to.
-            let own = self.memory.inodes.borrow().owned(target, &self.rules);
-            let rights = self.rules.granted_at(&to.canonical).intersection(Rights::ON_FILE).beyond(own);
-            let rights = rights.iter().filter(applies).collect();
-            let ruling = match in_data {
-                Some(caller) => self.ruling_in_data(from, rights, BitFlags::empty(), caller),
-                None => self.ruling(from, rights, BitFlags::empty()),
-            };
-            match ruling {
-                Ok(Ruling::Refuse(refusal)) => Some(Box::new(Denial { errno: Errno::EXDEV, ..*refusal })),
-                _ => None,
-            }
-        };
-        if matches!(change, TreeChange::HardLink { .. })
-            && let Some(refusal) = old.target.as_ref().and_then(|target| self.rules.second_name(target.id))
-        {
-            return Some(refusal);
-        }
-        let beside = old.canonical.parent() == new.canonical.parent();
-        let may_gain = |to: &Found| !beside || self.rules.names_one(&to.canonical);
-        let there = || if may_gain(new) { gain(old, new) } else { None };
-        let back = || if change.is_exchange() && may_gain(old) { gain(new, old) } else { None };
-        there().or_else(back)
     }
 
     /// The policy's ruling on one resolved path. What has no path (a pipe below `/proc/self/fd`)
@@ -393,7 +364,7 @@ impl Enforcer {
     }
 
     /// What is known of the inodes that a path led over.
-    fn standing(&self, found: &Found) -> Standing {
+    pub(super) fn standing(&self, found: &Found) -> Standing {
         let is_another = |path: &Path, id: FileId| found.above(path) != Ok(id);
         let movable = self.rules.movable_above(&found.canonical);
         let exchanged = movable.filter(|(path, id)| is_another(path, *id)).map(|(path, _)| path.into());
@@ -489,8 +460,22 @@ fn own_process(canonical: &Path, tgid: Pid) -> Option<PathBuf> {
     Some(Path::new("/proc/self").join(name))
 }
 
-fn is_directory(found: &Found) -> bool {
+pub(super) fn is_directory(found: &Found) -> bool {
     found.target.as_ref().is_some_and(|target| target.kind == FileKind::Directory)
+}
+
+/// The text of a symbolic link; none of another file.
+fn link_text(target: &Target) -> Option<OsString> {
+    if target.kind != FileKind::Other {
+        return None;
+    }
+    // Of another file it is EINVAL or ENOENT (readlink(2)).
+    readlinkat(&target.fd, "").ok()
+}
+
+/// Whether the name is a symbolic link that leads out of its directory.
+fn leaves(found: &Found) -> bool {
+    found.target.as_ref().and_then(link_text).is_some_and(|text| !may_link(text.as_bytes()))
 }
 
 /// The file system on which the directory of a name lies.

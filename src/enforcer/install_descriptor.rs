@@ -80,7 +80,12 @@ impl Enforcer {
         let (id, process) = (request.id, handed.process);
         if !self.memory.latency.at_hand {
             let begun = Instant::now();
-            let answered = handed.give(&self.listener, id, &self.sockets);
+            // What a file's descriptor is of counts as open, and as locked, until all are closed.
+            let answered = if self.killable && handed.socket.is_none() {
+                handed.put(&self.listener, id, &self.sockets)
+            } else {
+                handed.give(&self.listener, id, &self.sockets)
+            };
             self.memory.latency.took(process, begun, Instant::now());
             return answered;
         }

@@ -22,6 +22,7 @@ mod files;
 mod fork;
 pub mod inodes;
 mod install_descriptor;
+mod moves;
 mod numbers;
 mod perform;
 mod report;

@@ -17,7 +17,7 @@
 //! makes no file longer than the caller's RLIMIT_FSIZE. So it does nothing that the caller might
 //! not do unconfined. A file that the profile has as a program is not changed under any name.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -210,8 +210,12 @@ impl Enforcer {
                     return Ok(true);
                 }
                 move_back(old, new, other.is_some()).map(|()| false)
-            })?;
-            if !is_moved {
+            });
+            // A move that cannot be undone is refused like one that was.
+            if !is_moved
+                .inspect_err(|errno| tracing::error!(%errno, name = %new.canonical.display(), "a rename"))
+                .unwrap_or(false)
+            {
                 return Err(PerformError::TargetChanged);
             }
         }
@@ -277,14 +281,56 @@ fn no_other_inode_at(found: &Found, target: &Target) -> Result<bool, Errno> {
     }
 }
 
-/// Takes an inode from the new name that is not the resolved one: moves it back, or removes it.
+/// Takes an inode from the new name that is not the resolved one: moves it back, where the old name is taken
+/// to a name beside it that cannot be guessed, or removes it.
 fn move_back(old: &Found, new: &Found, exchanged: bool) -> Result<(), Errno> {
     if exchanged {
         return rename(new, old, libc::RENAME_EXCHANGE);
     }
-    rename(new, old, libc::RENAME_NOREPLACE).or_else(|_| {
+    let beside = || {
+        let [number, ..] = sys::process::random()?;
+        let name = OsString::from(format!(".moved-back-{number:016x}"));
+        sys::files::rename(new.parent.as_fd(), &new.name, old.parent.as_fd(), &name, libc::RENAME_NOREPLACE)
+    };
+    rename(new, old, libc::RENAME_NOREPLACE).or_else(|_| beside()).or_else(|_: Errno| {
         let name = new.name.as_os_str();
         unlinkat(&new.parent, name, UnlinkatFlags::NoRemoveDir)
             .or_else(|_| unlinkat(&new.parent, name, UnlinkatFlags::RemoveDir))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(directory: &std::path::Path, name: &str) -> Found {
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let parent = openat(AT_FDCWD, directory, flags, Mode::empty()).expect("a directory");
+        let canonical = directory.join(name);
+        Found { parent, name: name.into(), canonical, target: None, magic: false, stream: None }
+    }
+
+    /// A directory with files in it can neither be removed nor moved over what took its old name.
+    #[test]
+    fn what_came_under_the_new_name_goes_back_though_the_old_one_is_taken() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (from, to) = (place.path().join("from"), place.path().join("to"));
+        std::fs::create_dir_all(to.join("new/inside")).expect("directories");
+        std::fs::create_dir(&from).expect("a directory");
+        std::fs::write(from.join("old"), "another").expect("a file");
+        move_back(&found(&from, "old"), &found(&to, "new"), false).expect("moved");
+        assert!(!to.join("new").exists());
+        let names: Vec<_> =
+            std::fs::read_dir(&from).expect("listed").flatten().map(|one| one.file_name()).collect();
+        assert_eq!(
+            (names.len(), std::fs::read_to_string(from.join("old")).expect("it stays")),
+            (2, "another".to_owned())
+        );
+        let beside = names.iter().find(|name| *name != "old").expect("two");
+        assert!(from.join(beside).join("inside").is_dir(), "{names:?}");
+        // Back to its own name where that is free.
+        std::fs::create_dir_all(to.join("new/inside")).expect("directories");
+        move_back(&found(&from, "free"), &found(&to, "new"), false).expect("moved");
+        assert!(from.join("free/inside").is_dir() && !to.join("new").exists());
+    }
 }

@@ -17,7 +17,7 @@ use crate::notify::handed::{Handed, HandedItem};
 use crate::notify::unreadable::{UNREADABLE, unreadable};
 use crate::procfs::limits::{ProcLimits, UNLIMITED};
 use crate::procfs::status::ThreadStatus;
-use crate::procfs::{errno, processes};
+use crate::procfs::{self, errno, processes};
 use crate::sys;
 use crate::sys::credentials::{self, CapSets};
 
@@ -145,6 +145,20 @@ impl Caller {
 pub fn file_size_limit(tid: Tid) -> Result<Option<u64>, Errno> {
     let limit = ProcLimits::of(tid)?.get(libc::RLIMIT_FSIZE as usize).ok_or(Errno::EINVAL)?;
     Ok(Some(limit.soft).filter(|soft| *soft != UNLIMITED))
+}
+
+/// Whether a process has no number left for a descriptor: each below its soft RLIMIT_NOFILE is taken.
+/// Known from Linux 6.2 on, where the size of its directory is how many are open (proc(5)).
+pub fn is_descriptor_table_full(tid: Tid) -> bool {
+    let directory = format!("/proc/{tid}/fd");
+    let limit = || ProcLimits::of(tid).ok()?.get(libc::RLIMIT_NOFILE as usize).map(|limit| limit.soft);
+    let (Ok(open), Some(limit)) = (std::fs::metadata(&directory), limit()) else { return false };
+    if open.len() < limit {
+        return false;
+    }
+    let below = |number: &i32| u64::try_from(*number).is_ok_and(|number| number < limit);
+    procfs::numbers(&directory)
+        .is_ok_and(|all| all.iter().filter(|number| below(number)).count() as u64 >= limit)
 }
 
 /// The supervisor's own identity, which a worker restores.

@@ -66,6 +66,18 @@ const CASES: &[(&str, &[&str], &str)] = &[
         "echo x > /tmp/a && ln /tmp/a second && mv /tmp/a moved && cat moved && stat -c %h moved",
     ),
     (
+        "files that were made since the start, by their descriptors and under a second name",
+        &[],
+        "(echo a > /dev/stdout) > /etc/a; exec 3> /etc/b; echo b > /dev/fd/3; (echo c >> /dev/fd/1) >> /etc/b\n\
+         cat /etc/a /etc/b; ln /etc/b /tmp/second && cat /tmp/second",
+    ),
+    (
+        "an open for which no descriptor is left changes no file",
+        &[],
+        "echo data > /etc/full; ulimit -Sn 3; true > /etc/full; true > /etc/made; ulimit -Sn 100\n\
+         cat /etc/full; ls /etc/made; echo $?",
+    ),
+    (
         "a device",
         &["--device", "/dev/null:/dev/nvidia0:rwm"],
         "echo x > /dev/nvidia0; cat /dev/nvidia0; echo $?",
@@ -146,14 +158,16 @@ fn what_is_moved_among_programs_is_none() {
         return;
     }
     let script = "cp /bin/busybox /tmp/cat && mv /tmp/cat /app/cat && /app/cat /app/start.sh; echo $?\n\
-                  mkdir /tmp/d && ln -s /bin/busybox /tmp/d/x && mv /tmp/d /app/d; ls /app/d";
+                  mkdir /tmp/d && ln -s /bin/busybox /tmp/d/x && mv /tmp/d /app/d; ls /app/d\n\
+                  ln -s /tmp /tmp/link && mv /tmp/link /opt/kafka/logs/link; ls /opt/kafka/logs";
     let started = "#!/bin/sh\necho started\n";
     let (free, ..) = run(Init::None, &[], script);
-    assert_eq!(free, format!("{started}0\nx"), "the control");
+    assert_eq!(free, format!("{started}0\nx\nlink"), "the control");
     let (confined, code, violations, said) = run(Init::remit(&[]), &[], script);
     assert_eq!((&*confined, code), ("126\nx", 0), "{said}");
     assert!(said.contains("\"path\":\"/app/cat\"") && violations >= 2, "{said}");
     assert!(said.contains("\"errno\":\"EXDEV\"") && said.contains("\"path\":\"/app/d\""), "{said}");
+    assert!(said.contains("\"path\":\"/opt/kafka/logs/link\""), "a link that leads elsewhere: {said}");
 }
 
 /// The launch drops it from the bounding set, and the kernel then executes no such file (capabilities(7)).
