@@ -116,12 +116,6 @@ impl Enforcer {
             }
             Err(errno) => return Some(unknown(errno)),
         };
-        // O_NOFOLLOW; with O_PATH the link itself is opened.
-        if flags & libc::O_PATH == 0
-            && found.target.as_ref().is_some_and(|target| link_text(target).is_some())
-        {
-            return Some(Decision::Fail(Errno::ELOOP));
-        }
         let Some((needs, kernel)) = opening_needs(&found, flags) else {
             return Some(match &found.target {
                 _ if flags & libc::O_PATH != 0 => Decision::Continue,
@@ -131,6 +125,12 @@ impl Enforcer {
                 Some(_) => fails(Errno::EISDIR),
             });
         };
+        // O_NOFOLLOW. What O_PATH opens, and what O_EXCL finds, is above.
+        if found.target.as_ref().is_some_and(|target| link_text(target).is_some()) {
+            let is_directory_wanted = flags & libc::O_DIRECTORY != 0;
+            let errno = if is_directory_wanted { Errno::ENOTDIR } else { Errno::ELOOP };
+            return Some(Decision::Fail(errno));
+        }
         if let Some(denied) = self.environment_of_another(caller, &found) {
             return Some(denied);
         }

@@ -1,5 +1,5 @@
-//! A lock on a file that the supervisor opened for the app ends with the app's descriptor: by then
-//! the supervisor has none.
+//! What the supervisor opens for the app is as without it: its locks end with the app's descriptor,
+//! and a symbolic link is the errno that the kernel has for it.
 
 #[path = "support/descriptors.rs"]
 mod descriptors;
@@ -28,11 +28,21 @@ for _ in range(500):
 print(failed)
 ";
 
-fn run(folder: &Path, mode: &str) -> Output {
-    let file = folder.join("lock");
+/// What comes of opening a link to nothing without following it.
+const LINK: &str = "
+import errno, os, sys
+link = sys.argv[1]
+os.symlink('nothing', link)
+for flags in (os.O_NOFOLLOW, os.O_NOFOLLOW | os.O_CREAT, os.O_NOFOLLOW | os.O_TRUNC, os.O_CREAT | os.O_EXCL):
+    try: os.close(os.open(link, os.O_WRONLY | flags))
+    except OSError as error: print(errno.errorcode[error.errno])
+";
+
+fn run(folder: &Path, mode: &str, script: &str) -> Output {
+    let file = folder.join("file");
     // A name alone is granted, for which the kernel has no rule.
     let profile = json!({
-        "remit": 1, "name": "locks",
+        "remit": 1, "name": "opened",
         "programs": [{ "path": PYTHON, "entry": true }],
         "files": ["@runtime", { "path": "/usr", "allow": ["read"] },
                   { "path": file, "allow": ["read", "write", "create"] }],
@@ -41,7 +51,7 @@ fn run(folder: &Path, mode: &str) -> Output {
     std::fs::write(&path, profile.to_string()).expect("a file");
     let mut shim = Command::new(env!("CARGO_BIN_EXE_remit-init"));
     descriptors::only_standard(&mut shim);
-    shim.env_clear().args(["--mode", mode, "--profile"]).arg(path).args(["--", PYTHON, "-S", "-c", LOCKS]);
+    shim.env_clear().args(["--mode", mode, "--profile"]).arg(path).args(["--", PYTHON, "-S", "-c", script]);
     shim.arg(file).output().expect("it runs")
 }
 
@@ -58,8 +68,24 @@ fn a_lock_ends_with_the_apps_own_descriptor() {
     }
     for mode in ["off", "enforce"] {
         let folder = tempfile::tempdir().expect("a directory");
-        let output = run(folder.path(), mode);
+        let output = run(folder.path(), mode, LOCKS);
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "0", "{mode}: {output:?}");
         assert!(output.status.success(), "{mode}: {output:?}");
+    }
+}
+
+#[test]
+fn a_link_that_is_not_followed_is_the_kernels_errno() {
+    if !skip::has(PYTHON) {
+        return;
+    }
+    for mode in ["off", "enforce"] {
+        let folder = tempfile::tempdir().expect("a directory");
+        let output = run(folder.path(), mode, LINK);
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let printed: Vec<&str> = printed.lines().collect();
+        assert_eq!(printed, ["ELOOP", "ELOOP", "ELOOP", "EEXIST"], "{mode}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("\"violation\""), "{mode}: {said}");
     }
 }
